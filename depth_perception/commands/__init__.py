@@ -1,0 +1,1 @@
+"""One file per verb: HELP, EXAMPLE, add_arguments(parser), run(args) -> exit code. Imports happen when a verb runs."""

@@ -1,0 +1,35 @@
+"""`demo`: a drive (simulated, or a bag) through all nodes over DDS, with pictures and a report."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "the whole way on this machine: a drive, all nodes over DDS, summary, pictures, report"
+EXAMPLE = "python -m depth_perception demo --bag drive.mcap --out out/demo"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A drive or a bag, and a folder."""
+    parser.add_argument("--bag", help="rosbag2 directory or .mcap file (default: simulate a drive)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of the simulated drive")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulated drive")
+    parser.add_argument("--out", default="out/demo")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulates if needed, then does what `drive --out --json` does."""
+    from pathlib import Path
+
+    from depth_perception.__main__ import main
+
+    out = Path(args.out)
+    bag = args.bag
+    if bag is None:
+        bag = str(out / "simulated_drive")
+        code = main(["simulate", "--seconds", str(args.seconds), "--seed", str(args.seed), "--out", bag])
+        if code:
+            return code
+    code = main(["drive", "--bag", bag, "--out", str(out), "--json", str(out / "summary.json")])
+    if code == 0:
+        print(f"\nSummary {out / 'summary.json'}, pictures and report in {out / 'report.html'}")
+    return code

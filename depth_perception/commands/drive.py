@@ -1,0 +1,41 @@
+"""`drive --bag B`: a bag through all nodes over DDS, and the summary of what came out."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "play a bag through all nodes over DDS and say what came out, how fast and how well"
+EXAMPLE = "python -m depth_perception drive --bag drive.mcap --json summary.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The contract's flags."""
+    from depth_perception.commands.evaluate import add_topic_arguments
+
+    parser.add_argument("--bag", required=True, help="rosbag2 directory or .mcap file")
+    parser.add_argument("--model", help="model directory (default: the shipped student)")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (default 1: as recorded)")
+    parser.add_argument("--reference", help="poses to score the odometry with (default: found in the bag, if it has just one)")
+    parser.add_argument("--out", help="folder for pictures and a report")
+    parser.add_argument("--json", help="write the summary here")
+    parser.add_argument("--no-metrics", action="store_true", help="do not score, only drive")
+    add_topic_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Drives, scores, writes."""
+    import json
+    from pathlib import Path
+
+    from depth_perception.frame import BadInput
+    from depth_perception.model import write_atomically
+    from depth_perception.report.drive import rehearse_and_score
+
+    if not args.rate > 0:
+        raise BadInput(f"--rate: wanted a positive speed, got {args.rate}")
+    summary = rehearse_and_score(args)
+    text = json.dumps(summary, indent=2)
+    print(text)
+    if args.json:
+        write_atomically(Path(args.json), text + "\n")
+    return 0

@@ -1,0 +1,1 @@
+"""ROS lives here and nowhere else: messages in, systems.*.step, messages out."""

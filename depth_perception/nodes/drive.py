@@ -1,0 +1,12 @@
+"""`ros2 run depth_perception drive`: all systems in one process; each frame is decoded and looked at once."""
+
+from depth_perception.nodes.perception import SYSTEMS, run
+
+
+def main() -> int:
+    """Runs the node until it is told to stop."""
+    return run("drive", SYSTEMS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

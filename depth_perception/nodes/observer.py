@@ -1,0 +1,102 @@
+"""Listens to everything a drive publishes, from a process of its own: what really arrived, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from nav_msgs.msg import OccupancyGrid, Odometry
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Float32MultiArray
+
+from depth_perception import decode
+from depth_perception.geometry import pose
+
+RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Observer(Node):
+    """What came out, by stamp.
+
+    folder: every `keep_every`-th depth image, confidence, cloud and grid is kept there as NAME_STAMP.npy, so that a drive of any length
+        fits in memory.
+    """
+
+    def __init__(self, folder: Path, *, keep_every: int, namespace: str = "drive") -> None:
+        super().__init__("observer")
+        self._folder, self._keep_every = folder, max(keep_every, 1)
+        self.depth_stamps: list[int] = []
+        self.cloud_stamps: list[int] = []
+        self.confidence_count = 0
+        self.grid_count = 0
+        self.trajectory: list[tuple[int, np.ndarray]] = []
+        self.base_frame = ""
+        self.latencies: list[dict[str, float]] = []
+        self.scales: list[dict[str, float]] = []
+        self.status: dict[str, str] = {}
+        self.level, self.message = DiagnosticStatus.OK, ""
+        for type_, topic, callback in (
+            (Image, "depth/image", self._on_depth), (Image, "depth/confidence", self._on_confidence),
+            (Float32MultiArray, "depth/scale", self._on_scale), (Odometry, "odometry", self._on_odometry),
+            (PointCloud2, "bev/points", self._on_cloud), (OccupancyGrid, "bev/grid", self._on_grid),
+            (Float32MultiArray, f"{namespace}/latency_ms", self._on_latency), (DiagnosticArray, "/diagnostics", self._on_diagnostics),
+        ):
+            self.create_subscription(type_, topic, callback, RELIABLE)
+
+    @property
+    def active(self) -> bool:
+        """Whether the observed node has said that it is active."""
+        return self.status.get("active") == "True"
+
+    def kept(self, name: str) -> dict[int, np.ndarray]:
+        """Stamp -> array of what was kept under a name (depth, confidence, cloud, grid); loaded lazily, memory-mapped."""
+        return {int(file.stem.rsplit("_", 1)[1]): np.load(file, mmap_mode="r") for file in sorted(self._folder.glob(f"{name}_*.npy"))}
+
+    def _keep(self, name: str, count: int, stamp_ns: int, values: np.ndarray) -> None:
+        if count % self._keep_every == 0:
+            np.save(self._folder / f"{name}_{stamp_ns}.npy", values)
+
+    def _on_depth(self, message: Image) -> None:
+        stamp_ns = decode.stamp_ns(message.header)
+        self._keep("depth", len(self.depth_stamps), stamp_ns, decode.depth_image(message))
+        self.depth_stamps.append(stamp_ns)
+
+    def _on_confidence(self, message: Image) -> None:
+        self._keep("confidence", self.confidence_count, decode.stamp_ns(message.header), decode.depth_image(message))
+        self.confidence_count += 1
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        stamp_ns = decode.stamp_ns(message.header)
+        self._keep("cloud", len(self.cloud_stamps), stamp_ns, decode.scan(message).points)
+        self.cloud_stamps.append(stamp_ns)
+
+    def _on_grid(self, message: OccupancyGrid) -> None:
+        cells = np.frombuffer(message.data, np.int8).reshape(message.info.height, message.info.width)
+        self._keep("grid", self.grid_count, decode.stamp_ns(message.header), cells)
+        self.grid_count += 1
+
+    def _on_odometry(self, message: Odometry) -> None:
+        p, q = message.pose.pose.position, message.pose.pose.orientation
+        self.base_frame = message.child_frame_id
+        self.trajectory.append((decode.stamp_ns(message.header), pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))))
+
+    def _on_latency(self, message: Float32MultiArray) -> None:
+        self.latencies.append(_named(message))
+
+    def _on_scale(self, message: Float32MultiArray) -> None:
+        self.scales.append(_named(message))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith(": perception"):
+                self.status = {value.key: value.value for value in status.values}
+                self.level, self.message = status.level, status.message
+
+
+def _named(message: Any) -> dict[str, float]:
+    """A labelled Float32MultiArray as a dict."""
+    return dict(zip((dimension.label for dimension in message.layout.dim), message.data, strict=True))

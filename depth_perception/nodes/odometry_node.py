@@ -1,0 +1,12 @@
+"""`ros2 run depth_perception odometry_node`."""
+
+from depth_perception.nodes.perception import run
+
+
+def main() -> int:
+    """Runs the node until it is told to stop."""
+    return run("odometry_node", ("odometry",))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,171 @@
+"""The summary of a rehearsed drive: counts, times, scores, pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from depth_perception import bag as bags
+from depth_perception import model as models
+from depth_perception.evaluation import odometry as odometry_evaluation
+from depth_perception.evaluation import offline
+from depth_perception.evaluation import reference as references
+from depth_perception.evaluation.bev import BevScore
+from depth_perception.evaluation.depth import DepthScore
+from depth_perception.frame import BadInput
+from depth_perception.geometry import lidar, pose
+from depth_perception.report import page, pictures
+from depth_perception.systems.odometry import T_BODY_OPTICAL
+
+SCORED = 60  # so many of a drive's depth images and clouds are kept, evenly spread, for scoring and pictures
+
+
+def rehearse_and_score(args: argparse.Namespace) -> dict[str, Any]:
+    """What `drive` and `demo` do: play, listen, score, draw. Returns the summary."""
+    from depth_perception.commands.evaluate import reader_options
+    from depth_perception.nodes.rehearsal import make_observer, rehearse
+
+    model = models.load(args.model or models.shipped())
+    bag = bags.Bag(args.bag)
+    topics = bags.guess_topics(bag, image_topic=args.image_topic, info_topic=args.info_topic, points_topic=args.points_topic)
+    image_type, images = bag.topics[topics.image]
+    with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
+        observer = make_observer(Path(folder), keep_every=-(-images // SCORED))
+        with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
+            played = rehearse(observer, str(args.bag), {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
+                              compressed=image_type.endswith("CompressedImage"), model=str(model.path.resolve()), rate=args.rate,
+                              progress=lambda done: bar.update(done - bar.n))
+        summary = _figures(observer, played, topics.image)
+        if not args.no_metrics:
+            summary["metrics"] = _metrics(args, model, observer, reader_options(args))
+        if args.out:
+            _draw(args, observer, summary, reader_options(args))
+        observer.destroy_node()
+    return summary
+
+
+def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
+    """Counts and times of what arrived."""
+    status = observer.status
+    sent = played.published.get(image_topic, 0)
+
+    def percentiles(name: str) -> dict[str, float]:
+        values = [row[name] for row in observer.latencies if name in row]
+        return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 99)} if values else {}
+
+    published = int(status.get("published_depth", 0))
+    return {
+        "frames_in": sent,
+        "depth": {"published": published, "received": len(observer.depth_stamps), "dropped": sent - len(observer.depth_stamps),
+                  "engine_ms": percentiles("engine"), "latency_ms": percentiles("total"), "scale": _last_scale(observer)},
+        "odometry": {"published": int(status.get("published_odometry", 0)), "received": len(observer.trajectory), "ms": percentiles("odometry")},
+        "bev": {"published": int(status.get("published_bev", 0)), "received": len(observer.cloud_stamps), "ms": percentiles("bev")},
+        "node": {"images": int(status.get("images", 0)), "dropped": int(status.get("dropped", 0)), "skipped": int(status.get("skipped", 0)),
+                 "sentences": [key.removeprefix("skipped: ") for key in status if key.startswith("skipped: ")]},
+        "not_played": played.missing,
+        "metrics": {},
+        "rss_mb": float(status.get("rss_mb", "nan")),
+        "start_to_active_s": float(status.get("start_to_active_s", "nan")),
+        "engine": status.get("engine", ""),
+    }
+
+
+def _last_scale(observer: Any) -> dict[str, float]:
+    return {key: round(value, 4) for key, value in observer.scales[-1].items()} if observer.scales else {}
+
+
+def _metrics(args: argparse.Namespace, model: models.Model, observer: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Scores: depth by the offline evaluation and of the published images; odometry and cloud of what was published."""
+    metrics: dict[str, Any] = {}
+    try:
+        metrics["depth"] = offline.depth([args.bag], model, **options)
+    except BadInput as error:
+        metrics["depth"] = {"not_scored": str(error)}
+    depths, clouds = observer.kept("depth"), observer.kept("cloud")
+    depth_score, bev_score, calibration, first_ns = DepthScore(), BevScore(), None, None
+    for frame in bags.FrameReader(args.bag, pairing="nearest", **options):
+        calibration = frame.calibration
+        first_ns = frame.stamp_ns if first_ns is None else first_ns
+        if frame.stamp_ns in depths:
+            depth_score.add_published(depths[frame.stamp_ns], frame)
+        if frame.stamp_ns in clouds:
+            bev_score.add(clouds[frame.stamp_ns], frame)
+    metrics["depth"] |= {"published": depth_score.result().get("published", {})}
+    metrics["bev"] = bev_score.result()
+    try:
+        if calibration is None or not observer.trajectory:
+            raise BadInput("no odometry arrived")
+        reference = references.load(args.reference, args.bag)
+        stamps = [first_ns, *(stamp for stamp, _ in observer.trajectory)]
+        poses = [np.eye(4), *(T for _, T in observer.trajectory)]
+        metrics["odometry"] = odometry_evaluation.score(stamps, poses, reference, calibration, bags.FrameReader(args.bag, **options).tree)
+    except BadInput as error:
+        metrics["odometry"] = {"not_scored": str(error)}
+    return metrics
+
+
+def _draw(args: argparse.Namespace, observer: Any, summary: dict[str, Any], options: dict[str, Any]) -> None:
+    """Pictures of a few moments, the trajectory, and the page."""
+    out = Path(args.out)
+    depths, confidences, clouds, grids = (observer.kept(name) for name in ("depth", "confidence", "cloud", "grid"))
+    stamps = sorted(set(depths) & set(clouds))
+    chosen = set(stamps[:: max(len(stamps) // 4, 1)][1:5] or stamps[:1])
+    shown: list[tuple[Path, str]] = []
+    for frame in bags.FrameReader(args.bag, pairing="nearest", **options):
+        if frame.stamp_ns not in chosen:
+            continue
+        image = np.ascontiguousarray(frame.image)
+        rows = [image, pictures.colour_depth(depths[frame.stamp_ns])]
+        reference = None
+        if frame.scan is not None and frame.calibration.T_camera_lidar is not None:
+            rows.insert(1, pictures.draw_sparse(image, lidar.depth_image(frame.scan, frame.calibration)))
+            T = T_BODY_OPTICAL if frame.calibration.T_base_camera is None else frame.calibration.T_base_camera
+            reference = pose.transform(T, lidar.in_camera(frame.scan, frame.calibration))
+        if frame.stamp_ns in confidences:
+            grey = (np.asarray(confidences[frame.stamp_ns]) * 255).astype(np.uint8)
+            rows.append(np.repeat(grey[..., None], 3, 2))
+        name = f"{frame.stamp_ns}"
+        pictures.save(out / f"depth_{name}.jpg", np.concatenate(rows))
+        shown.append((out / f"depth_{name}.jpg", "image, LiDAR (if any), depth (bright is near), confidence"))
+        pictures.save(out / f"bev_{name}.png", pictures.from_above(np.asarray(clouds[frame.stamp_ns]), reference=reference))
+        shown.append((out / f"bev_{name}.png", "from above: camera-only cloud coloured by height, LiDAR grey, the car white"))
+        if frame.stamp_ns in grids:
+            pictures.save(out / f"grid_{name}.png", pictures.grid_picture(grids[frame.stamp_ns]))
+            shown.append((out / f"grid_{name}.png", "occupancy grid: black occupied, white free, grey unknown"))
+    if observer.trajectory:
+        paths = {"odometry": np.stack([T[:3, 3] for _, T in observer.trajectory])}
+        try:
+            reference_poses = references.load(args.reference, args.bag)
+            # Shown from its own first pose; its axes may be another body frame's.
+            poses = pose.inverse(reference_poses.poses[0]) @ reference_poses.poses
+            paths[f"reference ({reference_poses.source})"] = poses[:, :3, 3] if reference_poses.frame != "camera" else poses[:, [2, 0, 1], 3] * [1, -1, -1]
+        except BadInput:
+            pass
+        pictures.save(out / "trajectory.png", pictures.trajectories(paths, "where the car went"))
+        shown.insert(0, (out / "trajectory.png", "odometry from the camera against the reference poses"))
+    page.write(out / "report.html", title=f"Drive: {Path(args.bag).name}", tables=_tables(summary), pictures=shown, summary=summary)
+
+
+def _tables(summary: dict[str, Any]) -> dict[str, list[list[Any]]]:
+    """The figures a person looks for first."""
+    counts = [["", "in", "received", "dropped"], ["depth", summary["frames_in"], summary["depth"]["received"], summary["depth"]["dropped"]],
+              ["odometry", summary["frames_in"], summary["odometry"]["received"], ""], ["bev", summary["frames_in"], summary["bev"]["received"], ""]]
+    tables = {"What came out": counts}
+    depth = summary["metrics"].get("depth", {})
+    rows = [[name, *values.values()] for name, values in depth.items() if isinstance(values, dict) and "abs_rel" in values]
+    if rows:
+        first = next(values for values in depth.values() if isinstance(values, dict) and "abs_rel" in values)
+        tables["Depth"] = [["", *first.keys()], *rows]
+    odometry = summary["metrics"].get("odometry", {})
+    if "path_m" in odometry:
+        tables["Odometry"] = [list(odometry.keys()), list(odometry.values())]
+    by_range = summary["metrics"].get("bev", {}).get("by_range", {})
+    if by_range:
+        tables["Bird's-eye view, camera only"] = [["range", *next(iter(by_range.values())).keys()], *([name, *row.values()] for name, row in by_range.items())]
+    return tables

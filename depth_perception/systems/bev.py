@@ -1,0 +1,174 @@
+"""Bird's-eye view: depth and scans -> a thinned cloud in the body frame, accumulated along the odometry, and a grid."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from depth_perception.frame import BadInput, Calibration, Frame
+from depth_perception.geometry import camera, grid, lidar, pose
+from depth_perception.systems.depth import DepthOutput
+from depth_perception.systems.odometry import T_BODY_OPTICAL, OdometryOutput
+
+UNKNOWN, FREE, OCCUPIED = -1, 0, 100
+
+
+@dataclass(frozen=True)
+class Config:
+    """Attributes:
+    source: what the cloud is made of: the camera's depth, the LiDAR, or both.
+    stride: every how-many-th pixel of the depth image, both ways.
+    min_confidence: camera points below are left out.
+    max_range_m: distance from the body, on the ground.
+    above_m: points higher than this over the ground are left out (bridges, crowns).
+    voxel_m: one point is kept per cube of this edge.
+    window: how many past images the cloud remembers, moved by odometry.
+    cell_m, ahead_m, behind_m, aside_m: the grid.
+    step_m: a cell whose points rise this far above the ground is occupied.
+    """
+
+    source: Literal["camera", "lidar", "both"] = "camera"
+    stride: int = 4
+    min_confidence: float = 0.3
+    max_range_m: float = 40.0
+    above_m: float = 4.0
+    voxel_m: float = 0.2
+    window: int = 5
+    cell_m: float = 0.2
+    ahead_m: float = 40.0
+    behind_m: float = 10.0
+    aside_m: float = 20.0
+    step_m: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.source not in ("camera", "lidar", "both"):
+            raise BadInput(f"bev source: wanted camera, lidar or both, got {self.source!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class BevOutput:
+    """Attributes:
+    points: (N, 4) float32 x, y, z in metres, body frame, and confidence 0..1 (LiDAR: 1).
+    cells: (rows, columns) int8, rows along y, columns along x: -1 unknown, 0 free, 100 occupied.
+    origin: x, y of the grid's corner cell, metres, body frame; cell_m its resolution.
+    base_frame: name of the body frame.
+    """
+
+    points: np.ndarray
+    cells: np.ndarray
+    origin: tuple[float, float]
+    cell_m: float
+    stamp_ns: int
+    base_frame: str
+
+
+class Bev:
+    """`step(frame, depth, odometry)`: this moment's points, and those of the last moments moved here."""
+
+    def __init__(self, config: Config = Config()) -> None:  # noqa: B008
+        self._config = config
+        self._rays: tuple[bytes, np.ndarray] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the window."""
+        self._window: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=self._config.window)
+
+    def step(self, frame: Frame, depth: DepthOutput, odometry: OdometryOutput | None) -> BevOutput:
+        """One image. Without odometry (the first image, a gap) the window starts anew."""
+        config = self._config
+        calibration = frame.calibration
+        T_base_camera = T_BODY_OPTICAL if calibration.T_base_camera is None else calibration.T_base_camera
+        here = []
+        if config.source in ("camera", "both"):
+            here.append(self._camera_points(depth, T_base_camera))
+        if config.source in ("lidar", "both") and frame.scan is not None and calibration.T_camera_lidar is not None:
+            here.append(self._lidar_points(frame, T_base_camera))
+        now = np.concatenate(here) if here else np.zeros((0, 4), np.float32)
+        now = now[grid.thin(now[:, :3], voxel=config.voxel_m)]
+
+        if odometry is None:
+            self.reset()
+            T_odom_base = np.eye(4)
+        else:
+            T_odom_base = odometry.T_odom_base
+        clouds = [now]
+        for points, T_odom_then in reversed(self._window):
+            moved = points.copy()
+            moved[:, :3] = pose.transform(pose.inverse(T_odom_base) @ T_odom_then, points[:, :3])
+            clouds.append(moved)
+        self._window.append((now, T_odom_base))
+        points = np.concatenate(clouds)
+        points = points[np.hypot(points[:, 0], points[:, 1]) <= config.max_range_m]
+        points = points[grid.thin(points[:, :3], voxel=config.voxel_m)]
+        ground = ground_plane(points[:, :3])
+        height = points[:, 2] - (ground[0] * points[:, 0] + ground[1] * points[:, 1] + ground[2])
+        low = height <= config.above_m
+        points, height = points[low], height[low]
+        cells = self._cells(points, height)
+        base_frame = calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body"
+        return BevOutput(points, cells, (-config.behind_m, -config.aside_m), config.cell_m, frame.stamp_ns, base_frame)
+
+    def _camera_points(self, depth: DepthOutput, T_base_camera: np.ndarray) -> np.ndarray:
+        """(N, 4) body-frame points and confidence of a depth image."""
+        s = self._config.stride
+        z, confidence = depth.depth[::s, ::s], depth.confidence[::s, ::s]
+        rays = self._rays_of(depth.calibration)[::s, ::s]
+        keep = np.isfinite(z) & (confidence >= self._config.min_confidence) & (z <= self._config.max_range_m)
+        points = np.empty((int(keep.sum()), 4), np.float32)
+        points[:, :3] = pose.transform(T_base_camera, rays[keep] * z[keep][:, None])
+        points[:, 3] = confidence[keep]
+        return points
+
+    def _lidar_points(self, frame: Frame, T_base_camera: np.ndarray) -> np.ndarray:
+        """(N, 4) body-frame points of a scan, confidence 1."""
+        assert frame.scan is not None
+        points = np.ones((len(frame.scan.points), 4), np.float32)
+        points[:, :3] = pose.transform(T_base_camera, lidar.in_camera(frame.scan, frame.calibration))
+        return points[np.hypot(points[:, 0], points[:, 1]) <= self._config.max_range_m]
+
+    def _rays_of(self, calibration: Calibration) -> np.ndarray:
+        key = calibration.K.tobytes() + bytes(f"{calibration.width}x{calibration.height}", "ascii")
+        if self._rays is None or self._rays[0] != key:
+            self._rays = (key, camera.rays(calibration.K, height=calibration.height, width=calibration.width))
+        return self._rays[1]
+
+    def _cells(self, points: np.ndarray, height: np.ndarray) -> np.ndarray:
+        """(rows, columns) int8 occupancy from points and their height over the ground."""
+        config = self._config
+        shape = (round(2 * config.aside_m / config.cell_m), round((config.ahead_m + config.behind_m) / config.cell_m))
+        index, inside = grid.cells(points, origin=(-config.behind_m, -config.aside_m), cell=config.cell_m, shape=shape)
+        out = np.full(shape[0] * shape[1], UNKNOWN, np.int8)
+        out[index[inside]] = FREE
+        out[index[inside & (height > config.step_m)]] = OCCUPIED
+        return out.reshape(shape)
+
+
+def ground_plane(points: np.ndarray) -> np.ndarray:
+    """(3,) a, b, c of the ground z = a x + b y + c from (N, 3) body-frame points.
+
+    The lowest point of each 2 m square votes; squares that stand above the plane (a wall without visible ground) lose
+    their vote over five rounds of least squares. Fewer than ten squares: the level of the lowest tenth.
+    """
+    if len(points) == 0:
+        return np.zeros(3)
+    cell = np.floor(points[:, :2] / 2.0).astype(np.int64)
+    cell -= cell.min(0)
+    key = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
+    order = np.lexsort((points[:, 2], key))
+    lowest = points[order[np.unique(key[order], return_index=True)[1]]].astype(np.float64)
+    if len(lowest) < 10:
+        return np.array([0.0, 0.0, np.quantile(points[:, 2], 0.1)])
+    A = np.column_stack([lowest[:, 0], lowest[:, 1], np.ones(len(lowest))])
+    z = lowest[:, 2]
+    # Start level at the low quarter, with slopes held small by a prior: a road is flatter than a point cloud's noise.
+    plane = np.array([0.0, 0.0, np.quantile(z, 0.25)])
+    prior = np.diag([500.0, 500.0, 1e-6])
+    for _ in range(5):
+        above = z - A @ plane
+        weight = 1 / (1 + (np.maximum(above, 0) / 0.2) ** 2 + (np.minimum(above, 0) / 0.5) ** 2)
+        plane = np.linalg.solve(A.T @ (weight[:, None] * A) + prior, A.T @ (weight * z))
+    return plane

@@ -1,0 +1,116 @@
+"""Depth: one image -> metric depth and confidence in the image's field of view."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from depth_perception.frame import Calibration, Frame
+from depth_perception.geometry import camera, lidar
+from depth_perception.systems import scale as scales
+from depth_perception.systems.network_input import focal_ratio, prepare
+
+Infer = Callable[..., dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Attributes:
+    max_depth_m: farther is no depth (NaN).
+    edge_log: a relative step of depth between neighbours at which confidence has fallen to 1/e.
+    range_m: distance at which confidence has fallen to one half; monocular error grows with distance.
+    scan_points: about so many returns of a scan, evenly picked, are compared with the depth.
+    scale: how the metric scale is found.
+    """
+
+    max_depth_m: float = 100.0
+    edge_log: float = 0.15
+    range_m: float = 60.0
+    scan_points: int = 30000
+    scale: scales.Config = field(default_factory=scales.Config)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthOutput:
+    """Attributes:
+    depth: (H, W) float32 metres, NaN = none, the image's size and field of view.
+    confidence: (H, W) float32 0..1.
+    scale: the scalar between the network's metres and metres, and how sure it is.
+    network_input: (1, 3, h, w) float32, kept for the systems that look at the same image.
+    timing_ms: pre, engine, post.
+    """
+
+    depth: np.ndarray
+    confidence: np.ndarray
+    scale: scales.Scale
+    calibration: Calibration
+    stamp_ns: int
+    network_input: np.ndarray
+    timing_ms: dict[str, float]
+
+
+class Depth:
+    """`step(frame)`: network depth times one metric scalar.
+
+    Args:
+        infer: `infer(image=(1, 3, h, w)) -> {"depth": (1, 1, h, w)}` in canonical metres; an Engine or a test's truth.
+        height, width: the network's input size.
+        canonical_focal_px: see `network_input.focal_ratio`.
+    """
+
+    def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:  # noqa: B008
+        self._infer = infer
+        self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
+        self._config = config
+        self._scale = scales.ScaleFilter(config.scale)
+
+    def reset(self) -> None:
+        """Forgets the scale."""
+        self._scale.reset()
+
+    def step(self, frame: Frame) -> DepthOutput:
+        """One image to metric depth."""
+        started = time.perf_counter()
+        image = prepare(frame.image, height=self._height, width=self._width)
+        prepared = time.perf_counter()
+        network_depth = self._infer(image=image)["depth"][0, 0]
+        inferred = time.perf_counter()
+
+        calibration = frame.calibration
+        network_metres = network_depth * np.float32(focal_ratio(calibration, height=self._height, canonical_focal_px=self._canonical_focal_px))
+        scale = self._scale.step(*self._pairs(frame, network_metres), frame.stamp_ns)
+        metres = network_metres * np.float32(scale.value)
+        confidence = self._confidence(metres)
+        size = (calibration.width, calibration.height)
+        depth = cv2.resize(metres, size, interpolation=cv2.INTER_LINEAR)
+        depth[~((depth > 0) & (depth <= self._config.max_depth_m))] = np.nan
+        confidence = cv2.resize(confidence, size, interpolation=cv2.INTER_LINEAR)
+        timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": (time.perf_counter() - inferred) * 1e3}
+        return DepthOutput(depth, confidence, scale, calibration, frame.stamp_ns, image, timing)
+
+    def _pairs(self, frame: Frame, network_metres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Network depth and LiDAR depth, (N,) each, where a return falls into the image."""
+        calibration = frame.calibration
+        if frame.scan is None or calibration.T_camera_lidar is None:
+            return np.zeros(0, np.float32), np.zeros(0, np.float32)
+        size = network_metres.shape
+        K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=size)
+        # A scalar needs thousands of witnesses, not a hundred thousand: the rest would only cost latency.
+        every = max(len(frame.scan.points) // self._config.scan_points, 1)
+        # At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.
+        sparse = camera.z_buffer(K, lidar.in_camera(frame.scan, calibration, every=every), height=size[0], width=size[1])
+        hit = np.isfinite(sparse)
+        return network_metres[hit], sparse[hit]
+
+    def _confidence(self, metres: np.ndarray) -> np.ndarray:
+        """(h, w) metres -> (h, w) 0..1: low at depth edges, where a smooth network must be wrong on one side, and far away."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log = np.log(metres)
+        window = np.ones((3, 3), np.uint8)
+        step = cv2.dilate(log, window) - cv2.erode(log, window)
+        confidence = np.exp(-step / self._config.edge_log) / (1 + (metres / self._config.range_m) ** 2)
+        return np.nan_to_num(confidence, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

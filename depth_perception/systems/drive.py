@@ -1,0 +1,60 @@
+"""All systems on one frame, in the order they need each other. The node and the offline evaluation both run this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from depth_perception.frame import Frame
+from depth_perception.geometry import pose
+from depth_perception.systems.bev import Bev, BevOutput
+from depth_perception.systems.depth import Depth, DepthOutput
+from depth_perception.systems.odometry import Odometry, OdometryOutput
+
+
+class Drive:
+    """`step(frame)` yields each system's output as soon as it is there: depth first, for it is wanted soonest.
+
+    Systems that are None are left out; odometry and bev need depth.
+    """
+
+    def __init__(self, depth: Depth, odometry: Odometry | None = None, bev: Bev | None = None) -> None:
+        self.depth, self.odometry, self.bev = depth, odometry, bev
+        self._last: OdometryOutput | None = None
+        self._stamp_ns: int | None = None
+
+    def reset(self) -> None:
+        """As if nothing had been seen: scale, pose chain and window start anew."""
+        for system in (self.depth, self.odometry, self.bev):
+            if system is not None:
+                system.reset()
+        self._last, self._stamp_ns = None, None
+
+    def step(self, frame: Frame) -> Iterator[DepthOutput | OdometryOutput | BevOutput]:
+        """One frame through all systems. A stamp that jumps back starts a new drive."""
+        if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
+            self.reset()
+        self._stamp_ns = frame.stamp_ns
+        frame = self._with_scan_at_image_time(frame)
+        depth = self.depth.step(frame)
+        yield depth
+        odometry = None
+        if self.odometry is not None:
+            self._last = odometry = self.odometry.step(frame, depth.scale, depth.network_input)
+            if odometry is not None:
+                yield odometry
+        if self.bev is not None:
+            yield self.bev.step(frame, depth, odometry)
+
+    def _with_scan_at_image_time(self, frame: Frame) -> Frame:
+        """The frame with its scan seen from where the camera is now, at the last known velocity.
+
+        The motion up to this very image is not known yet: depth comes first, and its scale makes odometry metric.
+        Moving the camera instead of the points costs nothing.
+        """
+        calibration = frame.calibration
+        if frame.scan is None or calibration.T_camera_lidar is None or self._last is None:
+            return frame
+        share = (frame.stamp_ns - frame.scan.stamp_ns) * 1e-9 / self._last.elapsed_s
+        T_now_then = pose.fraction(pose.inverse(self._last.T_previous_now), share)
+        return replace(frame, calibration=replace(calibration, T_camera_lidar=T_now_then @ calibration.T_camera_lidar))

@@ -1,0 +1,108 @@
+"""Metric scale from sparse LiDAR: one scalar per frame, robust, smoothed over time, with its uncertainty.
+
+Nothing but this scalar passes from the LiDAR into the depth image: no spatially varying fit, no copied points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Config:
+    """Attributes:
+    min_points: fewer returns than this in the image give no measurement.
+    near_m, far_m: returns used, metres.
+    inlier_log: |log ratio - its median| below this (or 2.5 robust sigmas, whichever is less) counts as agreement.
+    points_per_evidence: errors of neighbouring pixels go together; so many points count as one independent witness.
+    drift_per_sqrt_s: how fast the log scale may wander, per square root of a second (random walk).
+    prior_sigma: uncertainty of log scale before the first scan: the network's own metric is all there is.
+    gate_sigmas: a measurement farther from the state than this is trusted less, in proportion.
+    """
+
+    min_points: int = 50
+    near_m: float = 2.0
+    far_m: float = 60.0
+    inlier_log: float = 0.35
+    points_per_evidence: float = 100.0
+    drift_per_sqrt_s: float = 0.08
+    prior_sigma: float = 0.5
+    gate_sigmas: float = 3.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Attributes:
+    value: metres per network metre.
+    sigma: standard deviation of its logarithm (about the relative error).
+    inliers: LiDAR returns of this frame that agree with it; 0 when the frame gave no measurement.
+    points: LiDAR returns of this frame that were compared.
+    """
+
+    value: float
+    sigma: float
+    inliers: int = 0
+    points: int = 0
+
+
+def measure(network_depth: np.ndarray, lidar_depth: np.ndarray, config: Config) -> tuple[float, float, int, int]:
+    """Log scale of one frame from paired depths.
+
+    Args:
+        network_depth, lidar_depth: (N,) float, depth z of the same pixels, network metres and metres.
+    Returns:
+        log scale, its sigma, inliers, points. Sigma is inf when there is nothing to measure.
+    """
+    usable = (lidar_depth > config.near_m) & (lidar_depth < config.far_m) & (network_depth > 0) & np.isfinite(network_depth)
+    points = int(usable.sum())
+    if points < config.min_points:
+        return 0.0, np.inf, 0, points
+    log_ratio = np.log(lidar_depth[usable]) - np.log(network_depth[usable])
+    centre = float(np.median(log_ratio))
+    spread = 1.4826 * float(np.median(np.abs(log_ratio - centre)))
+    inlier = np.abs(log_ratio - centre) <= min(config.inlier_log, max(2.5 * spread, 0.02))
+    inliers = int(inlier.sum())
+    if inliers < config.min_points:
+        return 0.0, np.inf, inliers, points
+    sigma = max(spread, 0.01) / np.sqrt(inliers / config.points_per_evidence)
+    return float(np.mean(log_ratio[inlier])), float(sigma), inliers, points
+
+
+class ScaleFilter:
+    """A Kalman filter of one number, the logarithm of the scale."""
+
+    def __init__(self, config: Config = Config()) -> None:  # noqa: B008 (frozen)
+        self.config = config
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything: the network's own metric until the next scan."""
+        self._log, self._variance, self._stamp_ns = 0.0, self.config.prior_sigma**2, None
+
+    @property
+    def current(self) -> Scale:
+        """The state, without a new measurement."""
+        return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)))
+
+    def step(self, network_depth: np.ndarray, lidar_depth: np.ndarray, stamp_ns: int) -> Scale:
+        """Takes one frame's paired depths ((N,) each, may be empty) and gives the scale to use for it."""
+        config = self.config
+        if self._stamp_ns is not None:
+            elapsed_s = max(stamp_ns - self._stamp_ns, 0) * 1e-9
+            self._variance = min(self._variance + config.drift_per_sqrt_s**2 * elapsed_s, config.prior_sigma**2)
+        self._stamp_ns = stamp_ns
+        log, sigma, inliers, points = measure(network_depth, lidar_depth, config)
+        if not np.isfinite(sigma):
+            return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)), 0, points)
+        innovation = log - self._log
+        expected = np.sqrt(self._variance + sigma**2)
+        # An outlying frame (a truck fills the view) is not thrown away, its sigma grows until it is as rare as a 3-sigma one.
+        surprise = abs(innovation) / (config.gate_sigmas * expected)
+        if surprise > 1:
+            sigma *= surprise
+        gain = self._variance / (self._variance + sigma**2)
+        self._log += gain * innovation
+        self._variance *= 1 - gain
+        return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)), inliers, points)

@@ -1,0 +1,1 @@
+"""Training: one loop (`fit`), a recipe per method, and the metrics."""
