@@ -27,13 +27,14 @@ def run(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
+    from depth_perception.commands.evaluate import reader_options
     from depth_perception.frame import BadInput
     from depth_perception.model import write_atomically
     from depth_perception.report.drive import rehearse_and_score
 
     if not args.rate > 0:
         raise BadInput(f"--rate: wanted a positive speed, got {args.rate}")
-    summary = rehearse_and_score(args)
+    summary = rehearse_and_score(args, reader_options(args))
     text = json.dumps(summary, indent=2)
     print(text)
     if args.json:

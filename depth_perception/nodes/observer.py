@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ class Observer(Node):
     """What came out, by stamp.
 
     folder: every `keep_every`-th depth image, confidence, cloud and grid is kept there as NAME_STAMP.npy, so that a drive of any length
-        fits in memory.
+        fits in memory; 0 keeps nothing.
+    depth_ages_ms: by image, the time from its stamp to the arrival of its depth: the latency if it was stamped when it was sent.
     """
 
     def __init__(self, folder: Path, *, keep_every: int, namespace: str = "drive") -> None:
         super().__init__("observer")
-        self._folder, self._keep_every = folder, max(keep_every, 1)
+        self._folder, self._keep_every = folder, keep_every
         self.depth_stamps: list[int] = []
+        self.depth_ages_ms: list[float] = []
         self.cloud_stamps: list[int] = []
         self.confidence_count = 0
         self.grid_count = 0
@@ -57,11 +60,12 @@ class Observer(Node):
         return {int(file.stem.rsplit("_", 1)[1]): np.load(file, mmap_mode="r") for file in sorted(self._folder.glob(f"{name}_*.npy"))}
 
     def _keep(self, name: str, count: int, stamp_ns: int, values: np.ndarray) -> None:
-        if count % self._keep_every == 0:
+        if self._keep_every and count % self._keep_every == 0:
             np.save(self._folder / f"{name}_{stamp_ns}.npy", values)
 
     def _on_depth(self, message: Image) -> None:
         stamp_ns = decode.stamp_ns(message.header)
+        self.depth_ages_ms.append((time.time_ns() - stamp_ns) * 1e-6)
         self._keep("depth", len(self.depth_stamps), stamp_ns, decode.depth_image(message))
         self.depth_stamps.append(stamp_ns)
 

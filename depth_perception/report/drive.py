@@ -26,9 +26,8 @@ from depth_perception.systems.odometry import T_BODY_OPTICAL
 SCORED = 60  # so many of a drive's depth images and clouds are kept, evenly spread, for scoring and pictures
 
 
-def rehearse_and_score(args: argparse.Namespace) -> dict[str, Any]:
-    """What `drive` and `demo` do: play, listen, score, draw. Returns the summary."""
-    from depth_perception.commands.evaluate import reader_options
+def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dict[str, Any]:
+    """What `drive` and `demo` do: play, listen, score, draw. reading: keyword arguments of `bag.frames`. Returns the summary."""
     from depth_perception.nodes.rehearsal import make_observer, rehearse
 
     model = models.load(args.model or models.shipped())
@@ -43,9 +42,9 @@ def rehearse_and_score(args: argparse.Namespace) -> dict[str, Any]:
                               progress=lambda done: bar.update(done - bar.n))
         summary = _figures(observer, played, topics.image)
         if not args.no_metrics:
-            summary["metrics"] = _metrics(args, model, observer, reader_options(args))
+            summary["metrics"] = _metrics(args, model, observer, reading)
         if args.out:
-            _draw(args, observer, summary, reader_options(args))
+            _draw(args, observer, summary, reading)
         observer.destroy_node()
     return summary
 

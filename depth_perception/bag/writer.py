@@ -1,0 +1,82 @@
+"""Messages -> a rosbag2 directory."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags import rosbag2
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+from depth_perception.bag.messages import TYPES
+from depth_perception.frame import BadInput
+
+_STORAGES = {"mcap": rosbag2.StoragePlugin.MCAP, "sqlite3": rosbag2.StoragePlugin.SQLITE3}
+_FOREVER = QosTime(2147483647, 4294967295)
+# A static transform is sent once: whoever plays the bag must offer it to late joiners as well.
+_LATCHED = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL, _FOREVER, _FOREVER,
+               QosLiveliness.AUTOMATIC, _FOREVER, False)
+
+
+class Writer:
+    """Writes a rosbag2 directory (metadata.yaml and one mcap or sqlite3 file); the same input gives the same mcap bytes.
+
+    Use it as a context manager. It writes beside the target under a temporary name, and the target appears when the
+    block ends well; after an exception nothing is left.
+
+    Args:
+        path: the bag's directory; must not exist yet.
+        storage: "mcap" or "sqlite3".
+        types: a rosbags typestore, for messages that ROS 2 Jazzy's own does not have.
+    Raises:
+        BadInput: the path exists, or the storage is unknown.
+    """
+
+    def __init__(self, path: str | Path, *, storage: str = "mcap", types: Any = TYPES) -> None:
+        self.path = Path(path)
+        if storage not in _STORAGES:
+            raise BadInput(f"storage: wanted one of {', '.join(_STORAGES)}, got {storage!r}")
+        if self.path.exists():
+            raise BadInput(f"{self.path}: exists already, and a bag is never written over another")
+        self._types = types
+        self._connections: dict[tuple[str, str], Connection] = {}
+        # The file inside is named after its directory, so the directory carries its final name from the start.
+        self._partial = self.path.parent / f".{self.path.name}.partial"
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._writer = rosbag2.Writer(self._partial / self.path.name, version=9, storage_plugin=_STORAGES[storage])
+
+    def __enter__(self) -> Writer:
+        self._writer.open()
+        return self
+
+    def write(self, topic: str, message: Any, stamp_ns: int) -> None:
+        """Writes one message of the typestore under `topic`, logged at `stamp_ns`."""
+        type_name = message.__msgtype__
+        self.write_raw(topic, type_name, bytes(self._types.serialize_cdr(message, type_name)), stamp_ns)
+
+    def write_raw(self, topic: str, type_name: str, cdr: bytes | memoryview, stamp_ns: int) -> None:
+        """Writes one message that is serialised already (CDR with its 4-byte header)."""
+        connection = self._connections.get((topic, type_name))
+        if connection is None:
+            connection = self._connect(topic, type_name)
+        self._writer.write(connection, int(stamp_ns), cdr)
+
+    def _connect(self, topic: str, type_name: str) -> Connection:
+        if type_name not in self._types.fielddefs:
+            raise BadInput(f"{topic}: message type {type_name} is not known")
+        qos = [_LATCHED] if topic.rsplit("/", 1)[-1] == "tf_static" else []
+        connection = self._writer.add_connection(topic, type_name, typestore=self._types, offered_qos_profiles=qos)
+        self._connections[topic, type_name] = connection
+        return connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._writer.close()
+                (self._partial / self.path.name).rename(self.path)
+            else:
+                self._writer.abort()
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)

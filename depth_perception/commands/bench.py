@@ -1,0 +1,39 @@
+"""`bench`: what the machine does, measured; one JSON per benchmark."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "measure latency, start-up time, drops and memory of the whole drive; JSON under --out"
+EXAMPLE = "python -m depth_perception bench --out out/bench"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long, on what."""
+    parser.add_argument("--out", default="out/bench")
+    parser.add_argument("--bag", help="drive to play (default: simulate one)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of the simulated drive")
+    parser.add_argument("--repeats", type=int, default=3, help="runs; every figure is given for each")
+    parser.add_argument("--model", help="model directory (default: the shipped student)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays the drive `repeats` times through all nodes and writes drive.json."""
+    import json
+    from pathlib import Path
+
+    from depth_perception.__main__ import main
+    from depth_perception.model import write_atomically
+    from depth_perception.report import bench
+
+    out = Path(args.out)
+    bag = args.bag
+    if bag is None:
+        bag = str(out / f"simulated_{args.seconds:g}s")
+        if not Path(bag).exists() and (code := main(["simulate", "--seconds", str(args.seconds), "--seed", "3", "--no-truth", "--out", bag])):
+            return code
+    results = [bench.drive(bag, args.model) for _ in range(args.repeats)]
+    write_atomically(out / "drive.json", json.dumps({"name": "drive", **bench.machine(), "bag": Path(bag).name, "results": results}, indent=2) + "\n")
+    print(bench.table(results))
+    print(f"written to {out / 'drive.json'}")
+    return 0

@@ -1,0 +1,34 @@
+"""Which scan belongs to an image while driving."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from depth_perception.frame import Scan
+
+
+class Pairing:
+    """An image takes the newest scan that is not later than itself and within the maximum delay; it never waits.
+
+    The node and the bag reader both pair with this class, so a bag and the car give the same frames.
+
+    Args:
+        max_delay_ns: oldest scan that still counts, nanoseconds before the image.
+    """
+
+    def __init__(self, max_delay_ns: int = 150_000_000) -> None:
+        self.max_delay_ns = max_delay_ns
+        self._scans: deque[Scan] = deque(maxlen=10)
+
+    def add(self, scan: Scan) -> None:
+        """Keeps a scan; the oldest arrival of more than ten is forgotten."""
+        self._scans.append(scan)
+
+    def newest_before(self, stamp_ns: int) -> Scan | None:
+        """The newest scan with stamp_ns - max_delay <= stamp <= stamp_ns, or None."""
+        fitting = [scan for scan in self._scans if 0 <= stamp_ns - scan.stamp_ns <= self.max_delay_ns]
+        return max(fitting, key=lambda scan: scan.stamp_ns, default=None)
+
+    def reset(self) -> None:
+        """Forgets every scan: time has jumped back (a bag that starts again)."""
+        self._scans.clear()

@@ -1,0 +1,79 @@
+"""Measured distances against estimated ones (S1 claim 2 and step 1024). Sparse truth: NaN where nothing was measured.
+
+All depths are (B, 1, H, W). `reduction`: "mean" over the measured pixels (default [recon]) or "sum" (the text).
+
+Trap: claim 2 moves both points into the neighbour's camera by the same rigid motion, which preserves distances. So `camera3d`
+equals the loss in the image's own frame and teaches the pose network nothing. `reprojected` and `posed` do depend on the motion;
+`depth` is the working default: it treats 1 m at 5 m like 10 m at 50 m, where a squared 3D error sees only the far points.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from depth_perception.losses.motion import move
+from depth_perception.losses.reconstruction import points, project, rays
+
+MODES = ("depth", "camera3d", "reprojected", "posed", "signed")
+
+
+def depth(estimate: Tensor, truth: Tensor, *, reduction: str = "mean") -> Tensor:
+    """|log estimate - log truth|: the relative error, ours. A scalar."""
+    measured, filled = _measured(truth)
+    return _reduce((estimate.log() - filled.log()).abs(), measured, reduction)
+
+
+def camera3d(estimate: Tensor, truth: Tensor, K: Tensor, T_neighbour_image: Tensor | None = None, *, reduction: str = "mean") -> Tensor:
+    """Claim 2, literal: both points moved into the neighbour's camera, mean squared difference of their coordinates. A scalar.
+
+    K (B, 3, 3); T_neighbour_image (B, 4, 4), or None to stay in the image's own camera, which gives the same value.
+    """
+    measured, filled = _measured(truth)
+    a, b = points(estimate, K), points(filled, K)
+    if T_neighbour_image is not None:
+        a, b = move(T_neighbour_image, a), move(T_neighbour_image, b)
+    return _reduce(((a - b) ** 2).mean(1, keepdim=True), measured.flatten(2), reduction)
+
+
+def reprojected(estimate: Tensor, truth: Tensor, K: Tensor, T_neighbour_image: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Pixel distance of the two points' projections into the neighbour; depends on depth and motion. A scalar, pixels."""
+    measured, filled = _measured(truth)
+    a, front_a = project(K, move(T_neighbour_image, points(estimate, K)))
+    b, front_b = project(K, move(T_neighbour_image, points(filled, K)))
+    distance = ((a - b).square().sum(1, keepdim=True) + 1e-12).sqrt()
+    return _reduce(distance, measured.flatten(2) & front_a & front_b, reduction)
+
+
+def posed(estimate: Tensor, truth: Tensor, K: Tensor, *, predicted: Tensor, measured_motion: Tensor, reduction: str = "mean") -> Tensor:
+    """Truth moved by a measured motion, the estimate by the predicted one: supervises a metric pose too. A scalar.
+
+    predicted, measured_motion: (B, 4, 4) T_neighbour_image.
+    """
+    measured, filled = _measured(truth)
+    a, b = move(predicted, points(estimate, K)), move(measured_motion, points(filled, K))
+    return _reduce(((a - b) ** 2).mean(1, keepdim=True), measured.flatten(2), reduction)
+
+
+def signed(estimate: Tensor, truth: Tensor) -> Tensor:
+    """The text's simple variant, the mean of signed differences (step 1024), literal. Trap: errors cancel. A scalar."""
+    measured, filled = _measured(truth)
+    return _reduce(filled - estimate, measured, "mean")
+
+
+def z_from_range(distance: Tensor, K: Tensor) -> Tensor:
+    """Distances along the ray (camera to object) -> depth z. (B, 1, H, W) -> (B, 1, H, W); NaN stays NaN."""
+    height, width = distance.shape[2:]
+    length = rays(K, height=height, width=width).norm(dim=1, keepdim=True)
+    return distance / length.view(-1, 1, height, width)
+
+
+def _measured(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Bool mask, and the truth with ones where there is none, so that no NaN enters a gradient."""
+    measured = torch.isfinite(truth) & (truth > 0)
+    return measured, torch.where(measured, truth, torch.ones_like(truth))
+
+
+def _reduce(loss: Tensor, measured: Tensor, reduction: str) -> Tensor:
+    total = torch.where(measured, loss, torch.zeros_like(loss)).sum()
+    return total if reduction == "sum" else total / measured.sum().clamp(min=1)

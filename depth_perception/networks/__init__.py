@@ -1,0 +1,1 @@
+"""The networks. Torch is a guest here: what drives runs their ONNX twins."""

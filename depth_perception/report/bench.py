@@ -1,0 +1,71 @@
+"""Benchmarks of the driving path."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_perception import __version__
+from depth_perception import bag as bags
+from depth_perception import model as models
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on: machine, versions, commit."""
+    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.processor())
+    names = ("rclpy", "onnxruntime", "numpy", "opencv-python-headless")
+    versions = {"python": platform.python_version(), "depth_perception": __version__}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not from a wheel"
+    commit = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    return {"machine": {"cpu": cpu, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}, "versions": versions, "commit": commit}
+
+
+def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
+    """One run of all systems at the bag's own rate, images stamped when they are sent.
+
+    Returns:
+        overhead_ms: from the stamp in the player's process to the depth's arrival in a third process, less the engine's own time for
+            that very image. start_to_active_s, frames, dropped, rss_mb, and the node's stages in ms.
+    """
+    from depth_perception.nodes.rehearsal import make_observer, rehearse
+
+    model = models.load(model_path or models.shipped())
+    bag = bags.Bag(bag_path)
+    topics = bags.guess_topics(bag)
+    with tempfile.TemporaryDirectory() as folder:
+        observer = make_observer(Path(folder), keep_every=0)
+        played = rehearse(observer, bag_path, {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
+                          compressed=bag.topics[topics.image][0].endswith("CompressedImage"), model=str(model.path.resolve()), stamp_now=True)
+        observer.destroy_node()
+    sent, received = played.published[topics.image], len(observer.depth_stamps)
+    paired = min(len(observer.depth_ages_ms), len(observer.latencies))
+    whole = np.array(observer.depth_ages_ms[:paired])
+    engine = np.array([row["engine"] for row in observer.latencies[:paired]])
+    stages = {name: _percentiles([row[name] for row in observer.latencies if name in row]) for name in observer.latencies[-1]}
+    return {"overhead_ms": _percentiles(whole - engine), "whole_ms": _percentiles(whole), "stages_ms": stages,
+            "start_to_active_s": float(observer.status["start_to_active_s"]), "frames": sent, "dropped": sent - received,
+            "odometry": len(observer.trajectory), "clouds": len(observer.cloud_stamps), "rss_mb": float(observer.status["rss_mb"])}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The three figures of every run, for reading."""
+    lines = ["run  overhead p50/p99 ms  start to active s  frames  dropped  RSS MB"]
+    for index, row in enumerate(results):
+        overhead = row["overhead_ms"]
+        lines.append(f"{index + 1:3d}  {overhead['p50']:9.2f} / {overhead['p99']:<8.2f}  {row['start_to_active_s']:17.2f}  {row['frames']:6d}  {row['dropped']:7d}  {row['rss_mb']:6.0f}")
+    return "\n".join(lines)
+
+
+def _percentiles(values: Any) -> dict[str, float]:
+    return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 90, 99)}

@@ -1,0 +1,209 @@
+"""The recipe of `train depth`: depth and pose from video and a few measured distances (S1; with S5's student by default).
+
+    python -m depth_perception train depth --bag drive.mcap --out out/student --minutes 25
+    python -m depth_perception train depth --network s1 --bag drive.mcap --out out/tiny --steps 20 --batch 2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depth_perception import model
+from depth_perception.bag import frames
+from depth_perception.frame import BadInput
+from depth_perception.losses import distance, photometric, smoothness, static_mask
+from depth_perception.losses.motion import motion
+from depth_perception.losses.reconstruction import inverse_warp
+from depth_perception.networks.depth import DepthNet, DepthNetConfig
+from depth_perception.networks.load import build, entry, load_weights, weights
+from depth_perception.networks.pose import PoseNet, PoseNetConfig
+from depth_perception.networks.student import Student, StudentConfig
+from depth_perception.samples import Batches, Drives, SampleConfig, full_view
+from depth_perception.train import pictures
+from depth_perception.train.fit import Budget, FitConfig, History, fit
+from depth_perception.train.lineage import lineage
+
+NETWORKS = ("student", "s1")
+MASKS = ("moved", "unchanged", "voted", "none")
+
+
+@dataclass(frozen=True)
+class Config:
+    """S1's total loss (claim 5): match * (M . L_match) + smooth * L_smooth + distance * L_dist.
+
+    mask: M of losses.static_mask. distance_mode: one of losses.distance; "depth" is the working default.
+    match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal).
+    match_stride: they are computed on images this many times smaller.
+    coarse: weight of the coarser scales' distance loss.
+    """
+
+    network: str = "student"
+    height: int = 128
+    width: int = 416
+    canonical_focal_px: float = 240.0
+    match: float = 1.0
+    smooth: float = 1e-3
+    distance: float = 1.0
+    distance_mode: str = "depth"
+    coarse: float = 0.3
+    alpha: float = 0.85
+    mask: str = "moved"
+    match_every: int = 2
+    match_stride: int = 2
+    student: StudentConfig = field(default_factory=StudentConfig)
+    s1: DepthNetConfig = field(default_factory=DepthNetConfig)
+    pose: PoseNetConfig = field(default_factory=PoseNetConfig)
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("network", self.network, NETWORKS), ("mask", self.mask, MASKS),
+                                     ("distance_mode", self.distance_mode, ("depth", "camera3d", "reprojected", "signed"))):
+            if value not in choices:
+                raise BadInput(f"{name}: wanted one of {', '.join(choices)}, got {value!r}")
+        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
+            raise BadInput(f"network input: wanted sides divisible by 32, got {self.width}x{self.height}")
+
+
+def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 8, seed: int = 0,
+          init: str | Path | None = None, resume: bool = False, command: str = "") -> History:
+    """Trains on bags and writes a model directory: weights, manifest, report/ (`export` adds the ONNX files)."""
+    out = Path(out)
+    torch.manual_seed(seed)
+    drives = Drives(config.samples)
+    for bag in bags:
+        drives.add(frames(bag, pairing="nearest"), name=f"bag {bag}")
+    networks = new_networks(config, init)
+    batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed)
+    history = fit(
+        networks,
+        lambda step, data: terms(networks, data, config),
+        lambda step: batches(step, pairs=step % config.match_every == 0),
+        out=out, budget=budget, config=config.fit, seed=seed, resume=resume,
+    )
+    origin = {**lineage(bags, command), "seed": seed, "batch": batch, "windows": len(drives.windows), "init": init and str(init)}
+    write(networks, out, config, history, origin)
+    report(networks, drives, out / "report", config, history)
+    return history
+
+
+def new_networks(config: Config, init: str | Path | None = None) -> nn.ModuleDict:
+    """{"depth", "pose"}: fresh, or from a model directory whose classes and configs then count."""
+    if init is None:
+        depth: nn.Module = Student(config.student) if config.network == "student" else DepthNet(config.s1)
+        return nn.ModuleDict({"depth": depth, "pose": PoseNet(config.pose)})
+    start = model.load(init)
+    networks = nn.ModuleDict()
+    for name in ("depth", "pose"):
+        networks[name] = build(name, start.networks[name])
+        load_weights(networks[name], start.weights(name))
+    return networks
+
+
+def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The weighted terms of one batch (samples.Batches). Everything runs in canonical metres, images and motion alike."""
+    ratio = (data["K"][:, 1, 1] / config.canonical_focal_px).view(-1, 1, 1, 1)
+    truth = data["depth"] / ratio
+    depths = networks["depth"](data["image"])
+    if "target" not in data:
+        return {"distance": config.distance * _distance(depths, truth, data["K"], None, config)}
+
+    B, N = data["neighbours"].shape[:2]
+    image = data["image"].repeat_interleave(N, 0)
+    T = motion(networks["pose"](image, data["neighbours"].flatten(0, 1)))
+    out = {"distance": config.distance * _distance(depths, truth, data["K"], T.view(B, N, 4, 4)[:, 0], config)}
+
+    target, others, K, depth = _smaller(data, depths[0], config.match_stride)
+    rebuilt, inside = inverse_warp(
+        neighbour=others.flatten(0, 1), depth=depth.repeat_interleave(N, 0), K=K.repeat_interleave(N, 0), T_neighbour_image=T)
+    still = target.repeat_interleave(N, 0)
+    loss = photometric.matching(rebuilt, still, alpha=config.alpha)
+    loss = torch.where(inside, loss, torch.full_like(loss, 10.0)).view(B, N, *loss.shape[2:])
+    seen = inside.view(B, N, *loss.shape[2:]).any(1, keepdim=True)
+    counts = seen & _mask(loss, target, others, config)
+    least = loss.amin(1, keepdim=True)
+    out["match"] = config.match * torch.where(counts, least, torch.zeros_like(least)).sum() / counts.sum().clamp(min=1)
+    out["smooth"] = config.smooth * smoothness.edge_aware(depth, target)
+    return out
+
+
+def _distance(depths: list[Tensor], truth: Tensor, K: Tensor, T: Tensor | None, config: Config) -> Tensor:
+    """L_dist of the finest depth, plus the coarser ones' at the truth's pixels."""
+    total = _one_distance(depths[0], truth, K, T, config)
+    for coarse in depths[1:]:
+        total = total + config.coarse * _one_distance(F.interpolate(coarse, truth.shape[2:], mode="nearest"), truth, K, T, config)
+    return total
+
+
+def _one_distance(estimate: Tensor, truth: Tensor, K: Tensor, T: Tensor | None, config: Config) -> Tensor:
+    if config.distance_mode == "signed":
+        return distance.signed(estimate, truth)
+    if config.distance_mode == "camera3d":
+        return distance.camera3d(estimate, truth, K, T)
+    if config.distance_mode == "reprojected" and T is not None:
+        return distance.reprojected(estimate, truth, K, T)
+    return distance.depth(estimate, truth)
+
+
+def _smaller(data: dict[str, Tensor], depth: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Target, neighbours, K and depth at 1 / stride of the size."""
+    target, others, K = data["target"], data["others"], data["K"]
+    if stride == 1:
+        return target, others, K, depth
+    K = K / stride
+    K[:, :2, 2] += 0.5 / stride - 0.5
+    K[:, 2, 2] = 1
+    small = F.avg_pool2d(others.flatten(0, 1), stride).unflatten(0, others.shape[:2])
+    return F.avg_pool2d(target, stride), small, K, F.avg_pool2d(depth, stride)
+
+
+@torch.no_grad()
+def _mask(loss: Tensor, target: Tensor, others: Tensor, config: Config) -> Tensor:
+    """M of claim 4, (B, 1, h, w) bool."""
+    if config.mask == "unchanged":
+        return static_mask.unchanged(target, others)
+    if config.mask == "voted":
+        return static_mask.voted(target, others)
+    if config.mask == "none":
+        return torch.ones_like(loss[:, :1], dtype=torch.bool)
+    B, N = others.shape[:2]
+    still = photometric.matching(others.flatten(0, 1), target.repeat_interleave(N, 0), alpha=config.alpha)
+    return static_mask.moved(loss, still.view(B, N, *still.shape[2:]))
+
+
+def write(networks: nn.ModuleDict, out: Path, config: Config, history: History, lineage: dict[str, Any]) -> model.Model:
+    """Weights and manifest.json into `out`."""
+    image, pose = [1, 3, config.height, config.width], [1, 6]
+    described = {
+        "depth": {**entry(networks["depth"]), "inputs": {"image": image}, "outputs": {"depth": [1, 1, config.height, config.width]}},
+        "pose": {**entry(networks["pose"]), "inputs": {"image": image, "neighbour": image}, "outputs": {"pose": pose}},
+    }
+    lineage = {**lineage, "steps": history.step, "minutes": round(history.elapsed_s / 60, 2),
+               "losses": {name: round(value, 5) for name, value in history.mean().items()}, "recipe": asdict(config)}
+    written = model.Model(out, "depth", described, config.height, config.width, config.canonical_focal_px, lineage)
+    for name, network in networks.items():
+        model.write_atomically(out / f"{name}.safetensors", weights(network))
+    model.save_manifest(written)
+    return written
+
+
+@torch.no_grad()
+def report(networks: nn.ModuleDict, drives: Drives, out: Path, config: Config, history: History, *, count: int = 4) -> None:
+    """The training curve and a few depth pictures, spread over the drives."""
+    pictures.curve(history.rows, out / "curve.png")
+    for place in range(count):
+        which, i = drives.windows[place * (len(drives.windows) - 1) // max(count - 1, 1)]
+        drive = drives.drives[which]
+        view = full_view(drive.images[i].shape[:2], height=config.height, width=config.width)
+        image, K = view.image(drive.images[i]), view.K(drive.K)
+        tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        estimate = networks["depth"](tensor)[0][0, 0].numpy() * K[1, 1] / config.canonical_focal_px
+        pictures.depth(image, estimate, view.depth(drive.points[i], drive.K), out / f"depth_{place}.png")
+

@@ -1,0 +1,210 @@
+"""A car drives down a street: `drive(Config)` yields moments with what the sensors say and what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from depth_perception.frame import BadInput, Frame
+from depth_perception.geometry import pose
+from depth_perception.world.appearance import Appearance, random_appearance
+from depth_perception.world.light import Film
+from depth_perception.world.mesh import Mesh, merge
+from depth_perception.world.road import Road
+from depth_perception.world.sensors import Camera, Detail, Lidar, photograph, sweep
+from depth_perception.world.street import SETTINGS, Box, Street, random_street
+from depth_perception.world.texture import Noise
+from depth_perception.world.tracer import Tracer
+
+START_NS = 1_700_000_000_000_000_000
+LIDAR_LEAD_NS = 10_000_000
+BOX_REACH = 75.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A drive. appearance: "default" (a sunny street) or "varied" (street, camera and light drawn from the seed).
+
+    lidar: None for a camera alone. setting: one of street.SETTINGS, None = drawn. detail: what shading may cost.
+    """
+
+    seconds: float = 10.0
+    seed: int = 0
+    rate: float = 10.0
+    camera: Camera = Camera()
+    lidar: Lidar | None = Lidar()
+    appearance: str = "default"
+    setting: str | None = None
+    detail: Detail = Detail()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= 3600:
+            raise BadInput(f"seconds: wanted 0..3600, got {self.seconds:g}")
+        if not 0 < self.rate <= 100:
+            raise BadInput(f"rate: wanted 0..100 Hz, got {self.rate:g}")
+        if self.seed < 0:
+            raise BadInput(f"seed: wanted 0 or more, got {self.seed}")
+        if self.appearance not in ("default", "varied"):
+            raise BadInput(f"appearance: wanted default or varied, got {self.appearance!r}")
+        if self.setting is not None and self.setting not in SETTINGS:
+            raise BadInput(f"setting: wanted one of {', '.join(SETTINGS)}, got {self.setting!r}")
+
+    @property
+    def frames(self) -> int:
+        """Number of images."""
+        return max(1, round(self.seconds * self.rate))
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One image and the truth about it.
+
+    Attributes:
+        frame: image, calibration and the sweep taken 10 ms earlier (None without a LiDAR).
+        depth: (H, W) float32 z in metres, NaN = sky.
+        markings: (H, W) uint8 class ids, see paint.Marking.
+        boxes: cars, people and cyclists within 75 m, body frame (with a LiDAR: those that it touches three times or more).
+        T_odom_base: (4, 4) body -> odom; odom is the body frame of the first image.
+        twist: (6,) linear m/s and angular rad/s velocity in the body frame.
+    """
+
+    frame: Frame
+    depth: np.ndarray
+    markings: np.ndarray
+    boxes: tuple[Box, ...]
+    T_odom_base: np.ndarray
+    twist: np.ndarray
+
+
+class Trajectory:
+    """Where the car is at any time: smooth speed with stops, a little weaving, a little pitch and roll."""
+
+    def __init__(self, rng: np.random.Generator, seconds: float, fastest: float) -> None:
+        self._t = np.arange(-1.0, seconds + 1.0, 0.01)
+        wanted = np.zeros(len(self._t))
+        k = 0
+        while k < len(wanted):
+            n = int(rng.uniform(3, 9) * 100)
+            stop = rng.random() < 0.12 and k > 0
+            wanted[k : k + n] = 0.0 if stop else rng.uniform(max(3.0, 0.35 * fastest), fastest)
+            k += n
+        speed = np.empty(len(wanted))
+        now = wanted[0]
+        for k, target in enumerate(wanted):
+            now = max(0.0, now + np.clip(target - now, -0.028, 0.018))
+            speed[k] = now
+        smooth = np.hanning(81)
+        speed = np.convolve(np.pad(speed, 40, mode="edge"), smooth / smooth.sum(), mode="valid")
+        speed[speed < 0.02] = 0.0
+        self._s = np.cumsum(speed) * 0.01
+        self._s -= np.interp(0.0, self._t, self._s)
+        acceleration = np.gradient(speed, 0.01)
+        self._dive = -0.004 * np.convolve(np.pad(acceleration, 40, mode="edge"), smooth / smooth.sum(), mode="valid")
+        self._weave = [(rng.uniform(0.0, 0.12), 2 * np.pi / rng.uniform(25, 80), rng.uniform(0, 6.28)) for _ in range(2)]
+        self._shake = [(rng.uniform(0, 0.003), 2 * np.pi / rng.uniform(3.5, 15), rng.uniform(0, 6.28)) for _ in range(4)]
+
+    @property
+    def length(self) -> float:
+        """Metres driven."""
+        return float(self._s[-1])
+
+    def s(self, t: float) -> float:
+        """Metres along the road at t seconds."""
+        return float(np.interp(t, self._t, self._s))
+
+    def T_world_base(self, road: Road, lane: float, t: float) -> np.ndarray:
+        """(4, 4) pose at t seconds; lane: metres left of the centreline."""
+        s = self.s(t)
+        d = lane + sum(a * np.sin(k * s + p) for a, k, p in self._weave)
+        slope = sum(a * k * np.cos(k * s + p) for a, k, p in self._weave)
+        pitch = float(np.interp(t, self._t, self._dive)) + sum(a * np.sin(k * s + p) for a, k, p in self._shake[:2])
+        roll = sum(a * np.sin(k * s + p) for a, k, p in self._shake[2:])
+        return road.place(s, d, float(np.arctan(slope)), on_slope=True) @ pose.from_rotation_vector(np.array([roll, pitch, 0.0]), np.zeros(3))
+
+    def twist(self, road: Road, lane: float, t: float) -> np.ndarray:
+        """(6,) body velocity at t: central difference over 20 ms."""
+        step = pose.inverse(self.T_world_base(road, lane, t - 0.01)) @ self.T_world_base(road, lane, t + 0.01)
+        return np.concatenate([step[:3, 3], pose.log_so3(step[:3, :3])]) / 0.02
+
+
+def drive(config: Config) -> Iterator[Moment]:
+    """Yields `config.frames` moments. The same config gives the same moments."""
+    rng = np.random.default_rng([config.seed, 20231114])
+    varied = config.appearance == "varied"
+    setting = config.setting or (None if varied else "city")
+    if setting is None:
+        setting = str(rng.choice(SETTINGS, p=[0.28, 0.30, 0.17, 0.17, 0.08]))
+    look = random_appearance(rng) if varied else Appearance()
+    camera = _random_camera(rng, config.camera) if varied else config.camera
+    fastest = {"city": 12.0, "residential": 9.5, "suburb": 13.0, "country": 14.0, "highway": 14.0}[setting]
+    trajectory = Trajectory(rng, config.seconds, fastest if varied else 9.0)
+    lane = int(rng.integers(3))
+    street = random_street(rng, length=trajectory.length, duration=config.seconds, setting=setting, lane=lane)
+    d = -(min(lane, street.road.lanes[0] - 1) + 0.5) * street.road.lane_width
+    yield from film(config, street, trajectory, lane=d, camera=camera, look=look)
+
+
+def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float, camera: Camera, look: Appearance) -> Iterator[Moment]:
+    """Drives down a given street `lane` metres left of its centreline."""
+    road, lidar = street.road, config.lidar
+    calibration = camera.calibration(lidar)
+    assert calibration.T_base_camera is not None, "the rig knows its camera"
+    tracer, noise, developer = Tracer(street.mesh), Noise(config.seed), Film(look, config.seed)
+    T_base0_world = pose.inverse(trajectory.T_world_base(road, lane, 0.0))
+    for k in range(config.frames):
+        stamp = START_NS + round(k * 1e9 / config.rate)
+        t = (stamp - START_NS) * 1e-9
+        scan = None
+        if lidar is not None:
+            before = t - LIDAR_LEAD_NS * 1e-9
+            tracer.move(_moving(street, before, trajectory.s(before)))
+            T_world_lidar = trajectory.T_world_base(road, lane, before) @ lidar.T_base_lidar(camera)
+            scan = sweep(tracer, street, lidar, T_world_lidar, stamp - LIDAR_LEAD_NS, np.random.default_rng([config.seed, k]))
+        tracer.move(_moving(street, t, trajectory.s(t)))
+        T_world_base = trajectory.T_world_base(road, lane, t)
+        picture = photograph(tracer, street, calibration, T_world_base @ calibration.T_base_camera, look, noise, config.detail)
+        boxes = _boxes(street, t, trajectory.s(t), pose.inverse(T_world_base))
+        if scan is not None and lidar is not None:
+            points = pose.transform(lidar.T_base_lidar(camera), scan.points)
+            boxes = tuple(box for box in boxes if _inside(box, points) >= 3)
+        frame = Frame(developer.develop(picture.light), stamp, calibration, scan)
+        yield Moment(frame, picture.depth, picture.markings, boxes, T_base0_world @ T_world_base, trajectory.twist(road, lane, t))
+
+
+def _random_camera(rng: np.random.Generator, camera: Camera) -> Camera:
+    """Another car's camera, of the same picture size."""
+    focal = rng.uniform(0.50, 0.68)
+    return replace(camera, fov=float(np.rad2deg(2 * np.arctan(0.5 / focal))), mount=float(rng.uniform(1.3, 2.0)), pitch=float(np.clip(rng.normal(0, 1.3), -3, 3)),
+                   roll=float(np.clip(rng.normal(0, 0.5), -1.5, 1.5)), centre=(float(rng.normal(0, 0.01)), float(rng.uniform(-0.06, 0.04))))
+
+
+def _moving(street: Street, t: float, s_car: float) -> Mesh | None:
+    parts = [actor.mesh.moved(actor.pose(street.road, t, s_car)) for actor in street.actors if _on_road(street, actor, t, s_car)]
+    return merge(parts) if parts else None
+
+
+def _on_road(street: Street, actor, t: float, s_car: float) -> bool:  # type: ignore[no-untyped-def]
+    s = actor.s(t, s_car)
+    return bool(abs(s - s_car) < 150 and street.road.s[0] + 4 < s < street.road.s[-1] - 4)
+
+
+def _boxes(street: Street, t: float, s_car: float, T_base_world: np.ndarray) -> tuple[Box, ...]:
+    boxes = list(street.boxes)
+    for actor in street.actors:
+        if _on_road(street, actor, t, s_car):
+            middle = np.eye(4)
+            middle[2, 3] = actor.size[2] / 2
+            boxes.append(Box(actor.label, actor.pose(street.road, t, s_car) @ middle, actor.size, actor.track))
+    placed = (replace(box, T=T_base_world @ box.T) for box in boxes)
+    return tuple(box for box in placed if np.linalg.norm(box.T[:2, 3]) < BOX_REACH)
+
+
+def _inside(box: Box, points: np.ndarray, margin: float = 0.15) -> int:
+    """How many of (N, 3) points lie in the box widened by `margin` metres."""
+    reach = 0.5 * float(np.linalg.norm(box.size)) + margin
+    x, y = (np.float32(v) for v in box.T[:2, 3])
+    near = points[(np.abs(points[:, 0] - x) < reach) & (np.abs(points[:, 1] - y) < reach)]
+    local = pose.transform(pose.inverse(box.T), near)
+    return int((np.abs(local) < 0.5 * box.size + margin).all(1).sum())

@@ -1,0 +1,182 @@
+"""The car's sensors: a pinhole camera and a spinning LiDAR, both exact rays against the street."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from depth_perception.frame import BadInput, Calibration, Scan
+from depth_perception.geometry import camera, pose
+from depth_perception.world import light
+from depth_perception.world.appearance import Appearance
+from depth_perception.world.mesh import Material
+from depth_perception.world.street import Street
+from depth_perception.world.surface import albedo
+from depth_perception.world.texture import Noise
+from depth_perception.world.tracer import Hits, Tracer
+
+OPTICAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)  # camera axes in body axes (REP 103)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera on the car. fov: horizontal, degrees; height, forward: metres above the ground and ahead of the rear axle;
+    pitch (nose down positive), roll: degrees; centre: offset of the principal point from the middle, shares of width and height."""
+
+    width: int = 1242
+    height: int = 375
+    fov: float = 81.4
+    mount: float = 1.65
+    forward: float = 1.6
+    pitch: float = 0.0
+    roll: float = 0.0
+    centre: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
+            raise BadInput(f"camera size: wanted 16..8192 pixels, got {self.width}x{self.height}")
+        if not 10 <= self.fov <= 150:
+            raise BadInput(f"fov: wanted 10..150 degrees, got {self.fov:g}")
+
+    def calibration(self, lidar: Lidar | None) -> Calibration:
+        """The camera as the rest of the package knows it."""
+        f = 0.5 * self.width / np.tan(np.deg2rad(self.fov) / 2)
+        K = np.array([[f, 0, (self.width - 1) / 2 + self.centre[0] * self.width], [0, f, (self.height - 1) / 2 + self.centre[1] * self.height], [0, 0, 1]])
+        tilt = np.eye(4)
+        tilt[:3, :3] = pose.exp_so3(np.array([0, np.deg2rad(self.pitch), 0])) @ pose.exp_so3(np.array([np.deg2rad(self.roll), 0, 0]))
+        T_base_camera = pose.from_rotation_vector(np.zeros(3), np.array([self.forward, 0, self.mount])) @ tilt @ OPTICAL
+        T_camera_lidar = None if lidar is None else pose.inverse(T_base_camera) @ lidar.T_base_lidar(self)
+        return Calibration(K, self.width, self.height, "camera", T_base_camera, T_camera_lidar, "base_link")
+
+
+@dataclass(frozen=True)
+class Lidar:
+    """A spinning LiDAR, `above` and `behind` the camera (metres). All points of a sweep are of one instant."""
+
+    rings: int = 64
+    columns: int = 1024
+    lowest: float = -24.8
+    highest: float = 2.0
+    reach: float = 100.0
+    noise: float = 0.015
+    above: float = 0.08
+    behind: float = 0.27
+
+    def __post_init__(self) -> None:
+        if self.rings < 1 or self.columns < 8:
+            raise BadInput(f"lidar: wanted at least 1 ring of 8 columns, got {self.rings} of {self.columns}")
+
+    def T_base_lidar(self, camera: Camera) -> np.ndarray:
+        """(4, 4) LiDAR frame (x forward, z up) -> body frame."""
+        return pose.from_rotation_vector(np.zeros(3), np.array([camera.forward - self.behind, 0, camera.mount + self.above]))
+
+    def directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rings * columns, 3) unit directions in the LiDAR frame and their (N,) int32 ring, 0 = highest."""
+        elevation = np.deg2rad(np.linspace(self.highest, self.lowest, self.rings))[:, None]
+        azimuth = np.linspace(np.pi, -np.pi, self.columns, endpoint=False)[None]
+        d = np.stack(np.broadcast_arrays(np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)), -1)
+        return d.reshape(-1, 3).astype(np.float32), np.repeat(np.arange(self.rings, dtype=np.int32), self.columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """light: (H, W, 3) float32 linear; depth: (H, W) float32 z in metres, NaN = sky; markings: (H, W) uint8."""
+
+    light: np.ndarray
+    depth: np.ndarray
+    markings: np.ndarray
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What shading may cost. shadows: rays to the sun; openness: rays to the sky nearby (soft corners)."""
+
+    shadows: bool = True
+    openness: bool = True
+
+
+def photograph(tracer: Tracer, street: Street, calibration: Calibration, T_world_camera: np.ndarray, look: Appearance, noise: Noise,
+               detail: Detail = Detail()) -> Picture:  # noqa: B008 - frozen
+    """What the camera sees: light before the film, exact depth and marking classes."""
+    height, width = calibration.height, calibration.width
+    rays = camera.rays(calibration.K, height=height, width=width).reshape(-1, 3)
+    direction = rays @ T_world_camera[:3, :3].T.astype(np.float32)
+    hits = tracer.cast(T_world_camera[:3, 3], direction)
+    length = np.sqrt(np.einsum("ij,ij->i", direction, direction))
+    unit = direction / length[:, None]
+    depth = np.where(np.isfinite(hits.t), hits.t, np.float32(np.nan)).reshape(height, width)
+    seen = hits.seen(direction, 1.0 / float(calibration.K[0, 0]))
+    colour, gloss, kind = albedo(seen, street, noise)
+    sunlit, open_sky = _light_reaching(tracer, hits, (height, width), look, detail)
+    out = np.zeros((height * width, 3), np.float32)
+    above = np.flatnonzero(~np.isfinite(hits.t))
+    out[above] = light.sky(unit[above], look, noise)
+    d = unit[hits.index]
+    shaded = light.lit(colour, gloss, hits.normal, d, hits.material == Material.LEAF, sunlit, open_sky, look, noise)
+    far = (hits.t * length)[hits.index]
+    out[hits.index] = light.hazed(shaded, far, look)
+    markings = np.zeros(height * width, np.uint8)
+    markings[hits.index] = kind
+    return Picture(out.reshape(height, width, 3), depth, markings.reshape(height, width))
+
+
+def _light_reaching(tracer: Tracer, hits: Hits, shape: tuple[int, int], look: Appearance, detail: Detail) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) shares 0..1 of sun and sky that reach the hits, traced at half the resolution and smoothed."""
+    height, width = shape
+    position = np.full(height * width, -1, np.int64)
+    position[hits.index] = np.arange(len(hits.index))
+    half = position.reshape(shape)[::2, ::2]
+    rows = half[half >= 0]
+    start = hits.points[rows] + 0.03 * hits.normal[rows]
+    leaf = hits.material[rows] == Material.LEAF
+    start[leaf] += 0.25 * hits.normal[rows][leaf]
+    out = []
+    for wanted in ("sun", "sky"):
+        free = np.ones(half.shape, np.float32)
+        if wanted == "sun" and detail.shadows and look.sunlight > 0.05:
+            free[half >= 0] = ~tracer.blocked(start, light.sun_direction(look), 150.0)
+        elif wanted == "sky" and detail.openness:
+            rng = np.random.default_rng(7)
+            spread = rng.normal(size=(61 * 67, 3)).astype(np.float32)
+            spread /= np.linalg.norm(spread, axis=1, keepdims=True)
+            cell = (np.arange(half.shape[0])[:, None] * 61 + np.arange(half.shape[1])[None] * 37) % len(spread)
+            toward = hits.normal[rows] + 0.9 * spread[cell[half >= 0]] + np.float32([0, 0, 0.3])
+            toward /= np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-3)
+            free[half >= 0] = ~tracer.blocked(start, toward, 3.0)
+            free = cv2.blur(free, (5, 5))
+        full = cv2.GaussianBlur(cv2.resize(free, (width, height), interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
+        out.append(full.ravel()[hits.index])
+    return out[0], out[1]
+
+
+def sweep(tracer: Tracer, street: Street, lidar: Lidar, T_world_lidar: np.ndarray, stamp_ns: int, rng: np.random.Generator) -> Scan:
+    """One turn of the LiDAR: range noise, lost returns where little light comes back, intensity 0..1."""
+    rays, ring = lidar.directions()
+    hits = tracer.cast(T_world_lidar[:3, 3], rays @ T_world_lidar[:3, :3].T.astype(np.float32))
+    distance = hits.t[hits.index]
+    seen = hits.seen(rays @ T_world_lidar[:3, :3].T.astype(np.float32), 0.002)
+    colour, _, _ = _reflectance(seen, street)
+    back = colour * (0.25 + 0.75 * seen.graze) + 0.4 * (hits.material == Material.SIGN)
+    weak = back * (30.0 / np.maximum(distance, 1.0)) ** 2 < rng.uniform(0, 0.02, len(distance))
+    lost = weak | (rng.random(len(distance)) < np.where(hits.material == Material.GLASS, 0.6, 0.01)) | (distance > lidar.reach) | (distance < 1.5)
+    keep = np.flatnonzero(~lost)
+    noisy = distance[keep] + rng.normal(0, lidar.noise, len(keep)).astype(np.float32)
+    index = hits.index[keep]
+    return Scan(rays[index] * noisy[:, None], stamp_ns, np.clip(back[keep], 0, 1).astype(np.float32), ring[index], np.zeros(len(keep), np.float32), "lidar")
+
+
+def _reflectance(seen, street: Street):  # type: ignore[no-untyped-def]
+    """(M,) mean albedo of the surface; markings shine."""
+    from depth_perception.world.paint import coverage
+
+    grey = street.styles[seen.style, :3].mean(1)
+    ground = np.flatnonzero(seen.material == Material.GROUND)
+    s, d = seen.coords[ground, 0], seen.coords[ground, 1]
+    value = np.where(np.abs(d) < street.road.half, street.look.asphalt.mean(), street.look.grass.mean())
+    blur = np.full(len(ground), 0.02, np.float32)
+    _, share = coverage(street.paint, street.road, s, d, blur_s=blur, blur_d=blur)
+    grey[ground] = value * (1 - share) + 0.7 * share
+    grey[seen.material == Material.LEAF] = 0.35
+    return grey, None, None

@@ -1,0 +1,160 @@
+"""Depth, student and pose networks: the claims' shapes and sizes, and the pieces by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from depth_perception.frame import BadInput
+from depth_perception.networks.blocks import Coefficients, SparseBlock, WeightedSum
+from depth_perception.networks.depth import DepthNet, DepthNetConfig
+from depth_perception.networks.disparity import DisparityHead, Normalise
+from depth_perception.networks.load import build, entry, load_weights, weights
+from depth_perception.networks.pose import PoseNet
+from depth_perception.networks.student import Student, StudentConfig
+
+
+def multiplications(network: nn.Module, *inputs: torch.Tensor) -> int:
+    """Multiply-accumulates of all convolutions."""
+    total = 0
+
+    def count(layer, _, output):
+        nonlocal total
+        total += output.numel() * layer.weight[0].numel()
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network(*inputs)
+    return total
+
+
+@pytest.mark.parametrize(("channels", "millions", "gmac"), [((16, 32, 64, 128, 256), 0.91, 0.36), ((24, 48, 64, 160, 256), 1.12, 0.59)])
+def test_student_has_the_measured_sizes(channels, millions, gmac):
+    student = Student(StudentConfig(channels=channels))
+    assert sum(p.numel() for p in student.parameters()) / 1e6 == pytest.approx(millions, abs=0.015)
+    assert multiplications(student.eval(), torch.rand(1, 3, 128, 416)) / 1e9 == pytest.approx(gmac, abs=0.006)
+
+
+def test_student_stages_have_the_claimed_shapes():
+    encoded, decoded = Student().features(torch.rand(2, 3, 64, 96))
+    assert [tuple(x.shape) for x in encoded] == [(2, c, 64 >> i, 96 >> i) for i, c in enumerate((16, 32, 64, 128, 256), 1)]
+    assert [tuple(x.shape[2:]) for x in decoded] == [(64 >> i, 96 >> i) for i in range(5)]
+    assert [x.shape[1] for x in decoded] == [16, 16, 32, 64, 128]
+
+
+def test_coefficients_sum_to_one_and_follow_the_formula_by_hand():
+    torch.manual_seed(0)
+    module = Coefficients(paths=3, expansion=2)
+    paths = [torch.randn(2, c, 5, 7) for c in (4, 6, 1)]
+    theta = module(*paths)
+    assert [tuple(t.shape) for t in theta] == [(2, 1, 5, 7)] * 3
+    assert torch.allclose(sum(theta), torch.ones(2, 1, 5, 7))
+    assert module.exp.weight.shape == (6, 3, 3, 3) and module.mid.weight.shape == (6, 6, 3, 3) and module.squ.weight.shape == (3, 6, 3, 3)
+    x = torch.stack([p.mean(1) for p in paths], 1)
+    for layer in (module.exp, module.mid):
+        x = layer(x)
+        x = x * (x + 3).clamp(0, 6) / 6  # hardswish by its definition
+    assert torch.allclose(torch.cat(theta, 1), torch.softmax(module.squ(x), 1), atol=1e-6)
+
+
+def test_weighted_sum_of_equal_paths_is_the_path():
+    x = torch.randn(1, 4, 6, 6)
+    assert torch.allclose(WeightedSum()(x, x), x, atol=1e-6)
+
+
+def test_sparse_block_codes_each_channel_alone_and_keeps_the_shape():
+    block = SparseBlock(8, expansion=2).eval()
+    assert block.mid1[0].groups == 16 and SparseBlock(8, channels_per_group=4).mid1[0].groups == 4
+    x = torch.randn(1, 8, 10, 12)
+    wide = block.activation(block.exp(x))
+    moved = wide.clone()
+    moved[:, 3] += 1
+    changed = (block.mid2(block.mid1(moved)) - block.mid2(block.mid1(wide))).abs().amax((0, 2, 3)) > 1e-6
+    assert changed.nonzero().flatten().tolist() == [3]
+    assert block(x).shape == x.shape
+
+
+@pytest.mark.parametrize("skips", ["full", "literal"])
+def test_depth_net_shapes(skips):
+    network = DepthNet(DepthNetConfig(skips=skips))
+    encoded, fused = network.features(torch.rand(1, 3, 64, 96))
+    sizes = [tuple(x.shape[2:]) for x in encoded]
+    assert sizes == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]  # strictly shrinking, X5 not larger than X4
+    wanted = [(32, 48), (16, 24), (8, 12), (4, 6)] if skips == "full" else [(32, 48), (8, 12), (4, 6)]
+    assert [tuple(x.shape[2:]) for x in fused] == wanted
+    # fusion is concatenation of a map with the dimensions of X4, X3, (X2,) X1
+    kept = (0, 1, 2, 3) if skips == "full" else (0, 2, 3)
+    assert [x.shape[1] for x in fused] == [2 * encoded[i].shape[1] for i in kept]
+    assert tuple(network(torch.rand(1, 3, 64, 96))[0].shape) == (1, 1, 64, 96)
+    with pytest.raises(BadInput, match="skips"):
+        DepthNet(DepthNetConfig(skips="some"))
+
+
+@pytest.mark.parametrize("network", [Student(), DepthNet()])
+def test_a_fresh_network_answers_sane_depths_finest_first(network):
+    depths = network.eval()(torch.rand(1, 3, 64, 96))
+    assert 10 < depths[0].median() < 20
+    assert [d.shape[-1] for d in depths] == sorted((d.shape[-1] for d in depths), reverse=True)
+
+
+def test_disparity_head_keeps_the_range_and_starts_where_told():
+    head = DisparityHead(4, min_depth=0.1, max_depth=100, start=12)
+    nn.init.zeros_(head.conv.weight)
+    assert torch.allclose(head(torch.zeros(1, 4, 2, 2)), torch.full((1, 1, 2, 2), 12.0))
+    nn.init.constant_(head.conv.bias, 50.0)
+    assert head(torch.zeros(1, 4, 2, 2)).max().item() == pytest.approx(0.1, rel=1e-5)
+    nn.init.constant_(head.conv.bias, -50.0)
+    assert head(torch.zeros(1, 4, 2, 2)).max().item() == pytest.approx(100, rel=1e-5)
+
+
+def test_normalise_by_hand():
+    out = Normalise()(torch.tensor([0.485, 0.456 + 0.224, 0.0]).view(1, 3, 1, 1)).flatten()
+    assert out.tolist() == pytest.approx([0, 1, -0.406 / 0.225], abs=1e-6)
+
+
+def test_pose_net_shrinks_strictly_and_starts_near_no_motion():
+    network = PoseNet().eval()
+    sizes = []
+    for layer in network.layers:
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda layer, i, o: sizes.append(o.shape[2] * o.shape[3]))
+    pose = network(torch.rand(2, 3, 128, 416), torch.rand(2, 3, 128, 416))
+    assert pose.shape == (2, 6) and pose.abs().max() < 0.05
+    assert len(sizes) == 5 and all(a > b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert network.layers[0].weight.shape == (16, 6, 7, 7)
+    a, b = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    assert not torch.allclose(network(a, b), network(b, a))
+
+
+@pytest.mark.parametrize("network", [Student(StudentConfig(channels=(8, 8, 8, 8, 8))), DepthNet(DepthNetConfig(skips="literal")), PoseNet()])
+def test_a_network_survives_its_manifest_entry_and_weights(network, tmp_path):
+    import json
+
+    words = json.loads(json.dumps(entry(network)))
+    again = build("x", words)
+    (tmp_path / "x.safetensors").write_bytes(weights(network))
+    load_weights(again, tmp_path / "x.safetensors")
+    assert again.config == network.config
+    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_wrong_entries_and_weights_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="class"):
+        build("depth", {"class": "Other", "config": {}})
+    with pytest.raises(BadInput, match="config"):
+        build("depth", {"class": "Student", "config": {"size": 3}})
+    (tmp_path / "w").write_bytes(weights(PoseNet()))
+    with pytest.raises(BadInput, match="do not fit"):
+        load_weights(Student(), tmp_path / "w")
+    (tmp_path / "w").write_bytes(b"nonsense")
+    with pytest.raises(BadInput, match="do not fit"):
+        load_weights(Student(), tmp_path / "w")
+
+
+def test_bias_of_a_fresh_head_is_the_logit_of_its_share():
+    head = DisparityHead(1, min_depth=0.5, max_depth=50, start=5)
+    share = (1 / 5 - 1 / 50) / (2 - 1 / 50)
+    assert head.conv.bias.item() == pytest.approx(math.log(share / (1 - share)))

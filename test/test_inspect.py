@@ -1,0 +1,82 @@
+"""inspect: what it finds in a bag that is whole, and the sentences on one that is not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from depth_perception.__main__ import main
+from depth_perception.bag import Writer, messages
+from depth_perception.commands.inspect import inspect
+from depth_perception.frame import Calibration, Scan
+
+START = 1_700_000_000_000_000_000
+CAMERA = Calibration(np.array([[100.0, 0, 31], [0, 100, 23], [0, 0, 1]]), 64, 48, "optical")
+T_LIDAR_OPTICAL = np.array([[0, 0, 1, 0.5], [-1, 0, 0, 0], [0, -1, 0, -0.2], [0, 0, 0, 1.0]])
+
+
+LINKS = (("base_link", "lidar", np.eye(4)), ("lidar", "optical", T_LIDAR_OPTICAL))
+
+
+def write(path, *, links=LINKS, with_points=True, missing=(), period=10**8):
+    with Writer(path) as bag:
+        if links:
+            bag.write("/tf_static", messages.transforms(links, stamp_ns=START), START)
+        for index in range(20):
+            stamp = START + index * period
+            if index in missing:
+                continue
+            if with_points:
+                bag.write("/points", messages.points(Scan(np.ones((7, 3), np.float32), stamp, frame_id="lidar")), stamp)
+            bag.write("/camera_info", messages.camera_info(CAMERA, stamp_ns=stamp), stamp)
+            bag.write("/image", messages.image(np.zeros((48, 64, 3), np.uint8), "rgb8", stamp_ns=stamp, frame_id="optical"), stamp)
+    return path
+
+
+def test_a_whole_bag(tmp_path):
+    findings = inspect(write(tmp_path / "bag"))
+    rows = {row["name"]: row for row in findings["topics"]}
+    assert rows["/image"] == {"name": "/image", "type": "sensor_msgs/msg/Image", "count": 20, "rate_hz": pytest.approx(10),
+                              "largest_gap_s": pytest.approx(0.1), "gap_at_s": pytest.approx(0)}
+    assert findings["chosen"] == {"image": "/image", "camera_info": "/camera_info", "points": "/points"}
+    assert findings["calibration"]["T_camera_lidar"] == [[0, -1, 0, 0], [0, 0, -1, -0.2], [1, 0, 0, -0.5], [0, 0, 0, 1]]
+    assert findings["frames"] == {"count": 20, "with_scan": 20, "points_per_scan": 7}
+    assert findings["duration_s"] == pytest.approx(1.9)
+    assert (findings["skipped"], findings["warnings"]) == ([], [])
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"with_points": False}, "no point cloud"),
+    ({"links": ()}, "no transform between lidar and optical"),
+    ({"links": (("lidar", "optical", T_LIDAR_OPTICAL),)}, None),
+    ({"links": ()}, "no transform between base_link and optical"),
+    ({"missing": range(5, 14)}, "/image: a gap of 1.00 s at 0.40 s"),
+    ({"period": 5 * 10**8}, "/image: 2.0 images a second"),
+    ({"missing": range(2, 20)}, "2 frames: learning needs"),
+])
+def test_what_would_be_missed_is_said(tmp_path, options, said):
+    warnings = inspect(write(tmp_path / "bag", **options))["warnings"]
+    assert any(said in sentence for sentence in warnings) if said else warnings == []
+
+
+def test_a_bag_without_camera_is_still_described(tmp_path):
+    with Writer(tmp_path / "bag") as bag:
+        bag.write("/text", messages.string("x"), START)
+    findings = inspect(tmp_path / "bag")
+    assert findings["topics"][0]["name"] == "/text"
+    assert findings["frames"] is None
+    assert "no camera topic among /text" in findings["warnings"][0]
+
+
+def test_the_verb(tmp_path, capsys):
+    path = write(tmp_path / "bag", with_points=False)
+    assert main(["inspect", str(path), "--json", str(tmp_path / "out" / "findings.json")]) == 0
+    printed = capsys.readouterr().out
+    for part in ("/camera_info", "10.00 Hz", "64x48 fx 100.0", "T_camera_lidar: missing", "frames       20, 0 of them", "no point cloud"):
+        assert part in printed
+    assert json.loads((tmp_path / "out" / "findings.json").read_text())["chosen"]["points"] is None
+    assert main(["inspect", "--bag", str(path), "--image-topic", "/nowhere"]) == 0
+    assert "got /nowhere; there is /image" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "missing")]) == 2
+    assert "nothing is there" in capsys.readouterr().err
+    assert main(["inspect"]) == 2
