@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulates if needed, then does what `drive --out --json` does."""
+    import shutil
     from pathlib import Path
 
     from depth_perception.__main__ import main
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     bag = args.bag
     if bag is None:
         bag = str(out / "simulated_drive")
+        shutil.rmtree(bag, ignore_errors=True)  # our own, of an earlier run
         code = main(["simulate", "--seconds", str(args.seconds), "--seed", str(args.seed), "--out", bag])
         if code:
             return code

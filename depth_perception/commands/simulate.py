@@ -18,8 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="images and sweeps per second (default 10)")
     parser.add_argument("--lidar-columns", type=int, default=1024, metavar="N", help="LiDAR points per ring and turn (default 1024)")
     parser.add_argument("--lidar-rings", type=int, default=64, metavar="N", help="LiDAR rings (default 64)")
-    parser.add_argument("--appearance", default="default", metavar="LOOK", help="default: a sunny street; varied: street, camera and light drawn from the seed")
-    parser.add_argument("--setting", metavar="NAME", help="city, residential, suburb, country or highway (default: city, or drawn when varied)")
+    parser.add_argument(
+        "--appearance",
+        default="default",
+        metavar="LOOK",
+        help="default: a sunny street; varied: street, camera and light drawn from the seed",
+    )
+    parser.add_argument(
+        "--setting", metavar="NAME", help="city, residential, suburb, country or highway (default: city, or drawn when varied)"
+    )
     parser.add_argument("--no-truth", action="store_true", help="leave out /truth")
 
 
@@ -34,8 +41,15 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.world.recording import record
     from depth_perception.world.sensors import Camera, Lidar
 
-    config = Config(seconds=args.seconds, seed=args.seed, rate=args.rate, camera=Camera(args.width, args.height),
-                    lidar=Lidar(rings=args.lidar_rings, columns=args.lidar_columns), appearance=args.appearance, setting=args.setting)
+    config = Config(
+        seconds=args.seconds,
+        seed=args.seed,
+        rate=args.rate,
+        camera=Camera(args.width, args.height),
+        lidar=Lidar(rings=args.lidar_rings, columns=args.lidar_columns),
+        appearance=args.appearance,
+        setting=args.setting,
+    )
     out = Path(args.out)
     if out.exists():
         raise BadInput(f"--out: wanted a new bag, but {out} exists")

@@ -63,21 +63,17 @@ def odometry(bag_path: str, model: Model, *, reference: str | None = None, align
     """Odometry scores of one bag; scans are paired as when driving, for the metric scale comes from them."""
     drive = systems(model)
     drive.bev = None
-    stamps, poses, calibration = [], [], None
+    stamps, poses = [], []
     reader = bags.FrameReader(bag_path, pairing="latest", **options)
     for frame in _progress(reader):
-        calibration = frame.calibration
-        for output in drive.step(frame):
-            if isinstance(output, OdometryOutput):
-                if not poses:
-                    stamps.append(first_ns)
-                    poses.append(np.eye(4))
-                stamps.append(output.stamp_ns)
-                poses.append(output.T_odom_base)
-        first_ns = frame.stamp_ns
-    if calibration is None or len(poses) < 2:
+        outputs = [output for output in drive.step(frame) if isinstance(output, OdometryOutput)]
+        if not poses:  # the first image is where odom begins
+            outputs, stamps, poses = [], [frame.stamp_ns], [np.eye(4)]
+        stamps += [output.stamp_ns for output in outputs]
+        poses += [output.T_odom_base for output in outputs]
+    if len(poses) < 2:
         raise BadInput(f"evaluate odometry: {bag_path} has no two images within a second of each other")
-    return odometry_evaluation.score(stamps, poses, references.load(reference, bag_path), calibration, reader.tree, align=align)
+    return odometry_evaluation.score(stamps, poses, references.load(reference, bag_path), reader.calibration, reader.tree, align=align)
 
 
 def bev(bag_paths: list[str], model: Model, **options: Any) -> dict[str, Any]:

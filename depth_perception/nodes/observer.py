@@ -70,7 +70,8 @@ class Observer(Node):
         self.depth_stamps.append(stamp_ns)
 
     def _on_confidence(self, message: Image) -> None:
-        self._keep("confidence", self.confidence_count, decode.stamp_ns(message.header), decode.depth_image(message))
+        confidence = np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+        self._keep("confidence", self.confidence_count, decode.stamp_ns(message.header), confidence)
         self.confidence_count += 1
 
     def _on_cloud(self, message: PointCloud2) -> None:

@@ -26,7 +26,7 @@ class Config:
     above_m: points higher than this over the ground are left out (bridges, crowns).
     voxel_m: one point is kept per cube of this edge.
     window: how many past images the cloud remembers, moved by odometry.
-    cell_m, ahead_m, behind_m, aside_m: the grid.
+    cell_m, ahead_m, behind_m, aside_m: resolution and reach of the grid from the body, metres.
     step_m: a cell whose points rise this far above the ground is occupied.
     """
 

@@ -1,0 +1,34 @@
+"""nodes.mailbox: the newest item only; what is replaced is counted."""
+
+import threading
+
+from depth_perception.nodes.mailbox import Mailbox
+
+
+def test_the_newest_item_comes_and_the_others_are_counted():
+    box = Mailbox()
+    for item in "abc":
+        box.put(item)
+    assert box.get() == "c"
+    assert (box.put_count, box.dropped) == (3, 2)
+
+
+def test_a_held_item_waits_for_release():
+    box, got = Mailbox(), []
+    box.hold()
+    box.put("early")
+    taker = threading.Thread(target=lambda: got.append(box.get()))
+    taker.start()
+    box.release()
+    taker.join(5.0)
+    assert got == ["early"]
+    assert box.dropped == 0
+
+
+def test_close_ends_a_wait():
+    box, got = Mailbox(), []
+    taker = threading.Thread(target=lambda: got.append(box.get()))
+    taker.start()
+    box.close()
+    taker.join(5.0)
+    assert got == [None]

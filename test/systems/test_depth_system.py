@@ -1,0 +1,94 @@
+"""systems.depth with a perfect network of the wrong scale: the truth comes out, in metres, in the image's view."""
+
+import numpy as np
+import pytest
+from worlds import CALIBRATION, SIZE, frame, true_depth
+
+from depth_perception.systems.depth import Config, Depth
+from depth_perception.systems.network_input import focal_ratio, prepare
+
+NETWORK = (48, 96)
+CANONICAL = 30.0
+RATIO = focal_ratio(CALIBRATION, height=NETWORK[0], canonical_focal_px=CANONICAL)
+
+
+def system(truth, *, wrong_by=1.0, config=None):
+    answer = (truth / RATIO / wrong_by)[None, None].astype(np.float32)
+
+    def infer(image):
+        assert image.shape == (1, 3, *NETWORK)
+        assert image.dtype == np.float32
+        return {"depth": answer}
+
+    return Depth(infer, height=NETWORK[0], width=NETWORK[1], canonical_focal_px=CANONICAL, config=config or Config())
+
+
+def test_focal_ratio_is_the_camera_s_focal_length_over_the_network_s():
+    assert RATIO == pytest.approx(120 * 48 / 96 / 30)
+
+
+@pytest.mark.parametrize("wrong_by", [0.4, 1.0, 2.5])
+def test_one_scan_makes_a_network_of_any_scale_metric(wrong_by):
+    output = system(true_depth(size=NETWORK), wrong_by=wrong_by).step(frame())
+    assert output.depth.shape == SIZE
+    assert output.depth.dtype == np.float32
+    assert output.scale.value == pytest.approx(wrong_by, rel=0.02)
+    assert output.scale.inliers > 500
+    near = (true_depth() < 15) & np.isfinite(output.depth)
+    np.testing.assert_allclose(output.depth[near], true_depth()[near], rtol=0.08)
+
+
+def test_without_a_scan_the_network_s_metres_stand():
+    output = system(true_depth(size=NETWORK)).step(frame(with_scan=False))
+    assert output.scale.value == 1.0
+    assert output.scale.inliers == 0
+    np.testing.assert_allclose(output.depth[70, 50], true_depth()[70, 50], rtol=0.05)
+
+
+def test_no_lidar_point_is_copied_into_the_depth():
+    """The network says 10 m everywhere and the LiDAR sees road and wall: the depth stays one constant."""
+    depth = system(np.full(NETWORK, 10.0)).step(frame()).depth
+    np.testing.assert_allclose(depth, depth[0, 0], rtol=1e-6)
+
+
+def test_what_is_farther_than_the_range_is_none():
+    truth = true_depth(150.0, size=NETWORK)
+    depth = system(truth, config=Config(max_depth_m=100.0)).step(frame(with_scan=False)).depth
+    assert np.isnan(depth[:30]).all()
+    assert np.isfinite(depth[70:]).all()
+
+
+def test_a_network_that_says_nan_gives_none_and_no_confidence():
+    truth = true_depth(size=NETWORK).copy()
+    truth[10:20, 10:20] = np.nan
+    output = system(truth).step(frame())
+    assert np.isnan(output.depth[30, 30])
+    assert output.confidence[30, 30] == 0
+    assert np.isfinite(output.depth[80, 150])
+
+
+def test_confidence_is_low_at_an_edge_and_falls_with_distance():
+    truth = np.full(NETWORK, 10.0)
+    truth[:, 48:] = 30.0
+    confidence = system(truth).step(frame(with_scan=False)).confidence
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
+    edge, near, far = confidence[40, 95], confidence[40, 20], confidence[40, 170]
+    assert edge < 0.1
+    assert near == pytest.approx(1 / (1 + (10 / 60) ** 2), rel=0.01)
+    assert far == pytest.approx(1 / (1 + (30 / 60) ** 2), rel=0.01)
+
+
+def test_prepare_keeps_colours_and_order():
+    image = np.zeros((375, 1242, 3), np.uint8)
+    image[..., 0], image[..., 2] = 255, 51
+    ready = prepare(image, height=128, width=416)
+    assert ready.shape == (1, 3, 128, 416)
+    np.testing.assert_allclose(ready[0].mean((1, 2)), [1.0, 0.0, 0.2], atol=1e-6)
+
+
+def test_prepare_averages_instead_of_picking_pixels():
+    """Stripes one pixel wide, shrunk three times: picking leaves full contrast, averaging an area exactly a third, ours half."""
+    stripes = np.zeros((384, 1248, 3), np.uint8)
+    stripes[::2] = 255
+    np.testing.assert_allclose(np.abs(prepare(stripes, height=128, width=416) - 0.5), 0.25, atol=0.002)
