@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from depth_perception.world.mesh import Material, ball, box, cylinder, merge
-from depth_perception.world.things import PROFILES, Styles, car, move, person, tree
+from depth_perception.world.people import person
+from depth_perception.world.plants import tree
+from depth_perception.world.styles import Styles, move
+from depth_perception.world.vehicles import PROFILES, car
 
 
 def area(mesh):

@@ -13,8 +13,15 @@ from depth_perception.world.tracer import Tracer
 
 PAINT = Paint(
     (Line(0.0, 0.2, 3.0, 6.0), Line(-3.2, 0.15, 0.0, 0.0)),
-    (Patch(Marking.STOP, 12.0, -1.75, 0.5, 3.0), Patch(Marking.ZEBRA, 16.0, 0.0, 3.0, 6.0, variant=0.5), Patch(Marking.ARROW, 8.0, -1.75, 4.0, 1.5),
-     Patch(Marking.TEXT, 22.0, -1.75, 3.0, 2.4, text="BUS")), np.full(3, 0.8, np.float32), 0.0)
+    (
+        Patch(Marking.STOP, 12.0, -1.75, 0.5, 3.0),
+        Patch(Marking.ZEBRA, 16.0, 0.0, 3.0, 6.0, variant=0.5),
+        Patch(Marking.ARROW, 8.0, -1.75, 4.0, 1.5),
+        Patch(Marking.TEXT, 22.0, -1.75, 3.0, 2.4, text="BUS"),
+    ),
+    np.full(3, 0.8, np.float32),
+    0.0,
+)
 
 
 def classes(road, s, d):
@@ -23,10 +30,24 @@ def classes(road, s, d):
     return Marking(kind[0])
 
 
-@pytest.mark.parametrize(("s", "d", "kind"), [
-    (1.0, 0.0, Marking.DASHED), (2.9, 0.05, Marking.DASHED), (3.5, 0.0, Marking.BACKGROUND), (10.0, 0.0, Marking.DASHED), (1.0, 0.2, Marking.BACKGROUND),
-    (5.0, -3.2, Marking.SOLID), (12.0, -1.0, Marking.STOP), (12.4, -1.0, Marking.BACKGROUND), (16.0, -2.75, Marking.ZEBRA), (16.0, -2.25, Marking.BACKGROUND),
-    (7.0, -1.75, Marking.ARROW), (9.9, -2.4, Marking.BACKGROUND), (1.0, -1.0, Marking.BACKGROUND)])
+@pytest.mark.parametrize(
+    ("s", "d", "kind"),
+    [
+        (1.0, 0.0, Marking.DASHED),
+        (2.9, 0.05, Marking.DASHED),
+        (3.5, 0.0, Marking.BACKGROUND),
+        (10.0, 0.0, Marking.DASHED),
+        (1.0, 0.2, Marking.BACKGROUND),
+        (5.0, -3.2, Marking.SOLID),
+        (12.0, -1.0, Marking.STOP),
+        (12.4, -1.0, Marking.BACKGROUND),
+        (16.0, -2.75, Marking.ZEBRA),
+        (16.0, -2.25, Marking.BACKGROUND),
+        (7.0, -1.75, Marking.ARROW),
+        (9.9, -2.4, Marking.BACKGROUND),
+        (1.0, -1.0, Marking.BACKGROUND),
+    ],
+)
 def test_class_at_a_point_of_the_road(street_of, s, d, kind):
     assert classes(street_of().road, s, d) == kind
 
@@ -47,7 +68,9 @@ def test_mask_pixels_back_project_onto_the_markings(street_of):
     street = street_of(paint=PAINT)
     calibration = Camera(620, 188, mount=1.6, forward=0.0).calibration(None)
     seen = photograph(Tracer(street.mesh), street, calibration, calibration.T_base_camera, Appearance(), Noise(0))
-    points = pose.transform(calibration.T_base_camera, pinhole.rays(calibration.K, height=188, width=620).astype(float) * seen.depth[..., None])
+    points = pose.transform(
+        calibration.T_base_camera, pinhole.rays(calibration.K, height=188, width=620).astype(float) * seen.depth[..., None]
+    )
     near = np.nan_to_num(seen.depth, nan=99.0) < 25
     solid = points[(seen.markings == Marking.SOLID) & near]
     stop = points[(seen.markings == Marking.STOP) & near]

@@ -25,8 +25,15 @@ def simulated(out, *more):
 def test_the_bag_holds_the_drive(tmp_path):
     bag = Bag(simulated(tmp_path / "drive"))
     assert {name: count for name, (_, count) in bag.topics.items()} == {
-        "/tf_static": 1, "/camera/image": 3, "/camera/camera_info": 3, "/lidar/points": 3,
-        "/truth/depth": 3, "/truth/markings": 3, "/truth/odometry": 3, "/truth/boxes": 3}
+        "/tf_static": 1,
+        "/camera/image": 3,
+        "/camera/camera_info": 3,
+        "/lidar/points": 3,
+        "/truth/depth": 3,
+        "/truth/markings": 3,
+        "/truth/odometry": 3,
+        "/truth/boxes": 3,
+    }
     moments = list(drive(CONFIG))
     for frame, moment in zip(FrameReader(tmp_path / "drive"), moments, strict=True):
         assert np.array_equal(frame.image, moment.frame.image) and frame.stamp_ns == moment.frame.stamp_ns
@@ -34,7 +41,9 @@ def test_the_bag_holds_the_drive(tmp_path):
         np.testing.assert_allclose(frame.calibration.T_camera_lidar, moment.frame.calibration.T_camera_lidar, atol=1e-9)
         assert np.array_equal(frame.scan.points, moment.frame.scan.points) and frame.scan.stamp_ns == moment.frame.scan.stamp_ns
     assert moments[0].frame.stamp_ns == START_NS
-    truth = {topic: bag.decode(type_name, raw) for topic, type_name, _, raw in bag.messages(["/truth/depth", "/truth/boxes", "/truth/odometry"])}
+    truth = {
+        topic: bag.decode(type_name, raw) for topic, type_name, _, raw in bag.messages(["/truth/depth", "/truth/boxes", "/truth/odometry"])
+    }
     depth = np.frombuffer(bytes(truth["/truth/depth"].data), np.float32).reshape(48, 96)
     assert np.array_equal(depth, moments[-1].depth, equal_nan=True)
     markers = truth["/truth/boxes"].markers

@@ -9,7 +9,18 @@ from depth_perception.world.road import ground, random_road
 
 
 def winding(seed=0, **changes):
-    options = dict(length=120.0, lanes=(1, 1), lane_width=3.0, parking=2.0, sidewalk=2.0, kerb=0.12, bend=0.004, turns=0.3, crossing_every=60.0, hilly=0.02)
+    options = {
+        "length": 120.0,
+        "lanes": (1, 1),
+        "lane_width": 3.0,
+        "parking": 2.0,
+        "sidewalk": 2.0,
+        "kerb": 0.12,
+        "bend": 0.004,
+        "turns": 0.3,
+        "crossing_every": 60.0,
+        "hilly": 0.02,
+    }
     return random_road(np.random.default_rng(seed), **{**options, **changes})
 
 

@@ -75,7 +75,9 @@ def test_scan_and_depth_image_agree(street_of):
 def test_scan_points_lie_on_the_wall_within_the_noise(street_of):
     street = street_of(box((20.0, -60.0, -1.0), (21.0, 60.0, 30.0)))
     lidar = Lidar(rings=16, columns=720, noise=0.015)
-    scan = sweep(Tracer(street.mesh), street, lidar, pose.from_rotation_vector(np.zeros(3), np.array([0.0, 0.0, 1.7])), 5, np.random.default_rng(1))
+    scan = sweep(
+        Tracer(street.mesh), street, lidar, pose.from_rotation_vector(np.zeros(3), np.array([0.0, 0.0, 1.7])), 5, np.random.default_rng(1)
+    )
     on_wall = (np.abs(scan.points[:, 0] - 20.0) < 0.3) & (np.abs(scan.points[:, 1]) < 4) & (scan.points[:, 2] > -1.5)
     assert on_wall.sum() > 100
     assert 0.005 < np.std(scan.points[on_wall, 0]) < 0.03
@@ -84,7 +86,9 @@ def test_scan_points_lie_on_the_wall_within_the_noise(street_of):
     assert np.linalg.norm(scan.points, axis=1).max() <= lidar.reach + 0.2
 
 
-@pytest.mark.parametrize(("make", "word"), [(lambda: Camera(width=2), "camera size"), (lambda: Camera(fov=179.0), "fov"), (lambda: Lidar(rings=0), "lidar")])
+@pytest.mark.parametrize(
+    ("make", "word"), [(lambda: Camera(width=2), "camera size"), (lambda: Camera(fov=179.0), "fov"), (lambda: Lidar(rings=0), "lidar")]
+)
 def test_bad_sensors_are_refused(make, word):
     with pytest.raises(BadInput, match=word):
         make()

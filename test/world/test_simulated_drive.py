@@ -10,9 +10,12 @@ from depth_perception.geometry import camera as pinhole
 from depth_perception.geometry import pose
 from depth_perception.world.appearance import Appearance
 from depth_perception.world.drive import Config, Trajectory, _inside, drive, film
+from depth_perception.world.layout import random_street
+from depth_perception.world.plan import SETTINGS
 from depth_perception.world.sensors import Camera, Lidar
-from depth_perception.world.street import SETTINGS, Actor, Box, random_street
-from depth_perception.world.things import Styles, car, move
+from depth_perception.world.street import Actor, Box
+from depth_perception.world.styles import Styles, move
+from depth_perception.world.vehicles import car
 
 TINY = Camera(200, 64)
 FEW = Lidar(rings=48, columns=720, noise=0.0)
@@ -59,7 +62,9 @@ def test_a_box_holds_the_points_of_its_car(street_of):
     oncoming = Actor("Car", mesh, size, 7, 22.0, 8.0, 1.75, -1)
     parked, parked_size = car("suv", np.random.default_rng(2), styles)
     T = move(16.0, -4.5, 0.0, 0.3)
-    street = street_of(parked.moved(T), boxes=[Box("Car", T @ move(0, 0, parked_size[2] / 2), parked_size, 3)], actors=[oncoming], styles=styles)
+    street = street_of(
+        parked.moved(T), boxes=[Box("Car", T @ move(0, 0, parked_size[2] / 2), parked_size, 3)], actors=[oncoming], styles=styles
+    )
     config = Config(seconds=0.1, camera=TINY, lidar=FEW)
     (moment,) = film(config, street, steady(), lane=-1.75, camera=TINY, look=Appearance())
     assert sorted((box.label, box.track) for box in moment.boxes) == [("Car", 3), ("Car", 7)]
@@ -84,7 +89,11 @@ def test_every_setting_gives_a_road_ahead_and_the_same_one_again(setting):
     once, again = list(drive(config)), list(drive(config))
     assert len(once) == 2
     for a, b in zip(once, again, strict=True):
-        assert np.array_equal(a.frame.image, b.frame.image) and np.array_equal(a.depth, b.depth, equal_nan=True) and np.array_equal(a.markings, b.markings)
+        assert (
+            np.array_equal(a.frame.image, b.frame.image)
+            and np.array_equal(a.depth, b.depth, equal_nan=True)
+            and np.array_equal(a.markings, b.markings)
+        )
         assert np.array_equal(a.frame.scan.points, b.frame.scan.points) and np.array_equal(a.T_odom_base, b.T_odom_base)
         assert [box.track for box in a.boxes] == [box.track for box in b.boxes]
     moment = once[0]
@@ -107,8 +116,17 @@ def _standing(trajectory):
     return next((t for t in np.arange(0, 29, 0.5) if trajectory.s(t) == trajectory.s(t + 0.3)), None)
 
 
-@pytest.mark.parametrize(("options", "word"), [({"seconds": 0}, "seconds"), ({"rate": -1}, "rate"), ({"seed": -1}, "seed"), ({"appearance": "night"}, "appearance"),
-                                               ({"setting": "moon"}, "setting"), ({"seconds": float("nan")}, "seconds")])
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"seconds": 0}, "seconds"),
+        ({"rate": -1}, "rate"),
+        ({"seed": -1}, "seed"),
+        ({"appearance": "night"}, "appearance"),
+        ({"setting": "moon"}, "setting"),
+        ({"seconds": float("nan")}, "seconds"),
+    ],
+)
 def test_bad_configs_are_refused(options, word):
     with pytest.raises(BadInput, match=word):
         Config(**options)

@@ -1,0 +1,118 @@
+"""The command line: what it writes, and one sentence with exit code 2 for what cannot be."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from worlds import CALIBRATION, T_BASE_CAMERA, T_BASE_LIDAR, scan
+
+from depth_perception.__main__ import main
+from depth_perception.bag import Writer, messages
+
+START, TENTH = 1_700_000_000_000_000_000, 100_000_000
+
+
+@pytest.fixture(scope="module")
+def drive_bag(tmp_path_factory):
+    """Eight images of a car that nears a wall, scans, and the truth of where it went."""
+    path = tmp_path_factory.mktemp("bag") / "drive"
+    with Writer(path) as bag:
+        bag.write("/tf_static", messages.transforms([("base_link", "camera", T_BASE_CAMERA), ("base_link", "lidar", T_BASE_LIDAR)], stamp_ns=START), START)
+        for i in range(8):
+            stamp = START + (i + 1) * TENTH
+            bag.write("/lidar/points", messages.points(scan(25.0 - i, stamp_ns=stamp - 30_000_000)), stamp - 30_000_000)
+            bag.write("/camera/image", messages.image(np.full((96, 192, 3), 40 + 10 * i, np.uint8), "rgb8", stamp_ns=stamp, frame_id="camera"), stamp)
+            bag.write("/camera/camera_info", messages.camera_info(CALIBRATION, stamp_ns=stamp), stamp)
+            T = np.eye(4)
+            T[0, 3] = i
+            bag.write("/truth/odometry", messages.odometry(T, stamp_ns=stamp), stamp)
+    return path
+
+
+def test_evaluate_depth_writes_the_contract_s_keys(drive_bag, tiny_model, tmp_path, capsys):
+    assert main(["evaluate", "depth", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path / "j.json")]) == 0
+    result = json.loads((tmp_path / "j.json").read_text())
+    for name in ("metric", "median_scaled", "online_scaled"):
+        assert set(result[name]) == {"abs_rel", "sq_rel", "rmse", "rmse_log", "d1", "d2", "d3"}
+    assert result["frames"] == 8
+    assert result["median_scaled"]["abs_rel"] < result["metric"]["abs_rel"]
+    assert json.loads(capsys.readouterr().out) == result
+
+
+def test_evaluate_odometry_finds_the_truth_in_the_bag(drive_bag, tiny_model, tmp_path):
+    assert main(["evaluate", "odometry", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path / "j.json")]) == 0
+    result = json.loads((tmp_path / "j.json").read_text())
+    assert {"t_err_percent", "r_err_deg_per_100m", "ate_m", "scale_error", "path_m", "frames"} <= set(result)
+    assert (result["path_m"], result["frames"], result["reference"]) == (7.0, 8, "/truth/odometry")
+
+
+def test_evaluate_bev(drive_bag, tiny_model, tmp_path):
+    assert main(["evaluate", "bev", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path / "j.json")]) == 0
+    assert set(json.loads((tmp_path / "j.json").read_text())["by_range"]["0-40 m"]) == {"accuracy_m", "completeness_m", "f_score_0.2", "f_score_0.5"}
+
+
+def test_predict_depth_of_images_is_metres_at_their_size(tiny_model, tmp_path):
+    cv2.imwrite(str(tmp_path / "street.png"), np.full((60, 90, 3), 51, np.uint8))
+    assert main(["predict", "depth", str(tmp_path / "street.png"), "--focal", "75", "--model", str(tiny_model), "--out", str(tmp_path / "out")]) == 0
+    depth = np.load(tmp_path / "out" / "street.npy")
+    assert (depth.shape, depth.dtype) == ((60, 90), np.float32)
+    # 5 + 40 * 0.2 canonical metres, for a camera of 75 px in 60 rows: 75 * 32 / 60 / 40 of them.
+    np.testing.assert_allclose(depth, 13.0 * 75 * 32 / 60 / 40, rtol=1e-5)
+    assert cv2.imread(str(tmp_path / "out" / "street.png")).shape == (60, 90, 3)
+
+
+def test_predict_depth_of_a_bag_is_named_by_stamp(drive_bag, tiny_model, tmp_path):
+    assert main(["predict", "depth", str(drive_bag), "--model", str(tiny_model), "--out", str(tmp_path)]) == 0
+    assert sorted(file.name for file in tmp_path.glob("*.npy")) == [f"{START + (i + 1) * TENTH}.npy" for i in range(8)]
+
+
+def refused(capsys, *argv):
+    """The one sentence of a refused command."""
+    assert main([str(word) for word in argv]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_missing_and_truncated_bags(capsys, tiny_model, tmp_path):
+    assert "absent" in refused(capsys, "evaluate", "depth", "--bag", tmp_path / "absent", "--model", tiny_model)
+    (tmp_path / "cut.mcap").write_bytes(b"\x89MCAP0\r\n")
+    assert "cut.mcap" in refused(capsys, "drive", "--bag", tmp_path / "cut.mcap", "--model", tiny_model)
+
+
+def test_a_bag_without_a_camera(capsys, tiny_model, tmp_path):
+    with Writer(tmp_path / "blind") as bag:
+        bag.write("/chatter", messages.string("hello"), START)
+    assert "no camera topic among /chatter" in refused(capsys, "evaluate", "bev", "--bag", tmp_path / "blind", "--model", tiny_model)
+
+
+def test_a_camera_without_calibration(capsys, tiny_model, tmp_path):
+    with Writer(tmp_path / "raw") as bag:
+        bag.write("/image", messages.image(np.zeros((48, 64, 3), np.uint8), "rgb8", stamp_ns=START, frame_id="camera"), START)
+    assert "no sensor_msgs/msg/CameraInfo for /image" in refused(capsys, "predict", "depth", tmp_path / "raw", "--model", tiny_model, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_key_in_a_calibration(capsys, tiny_model, drive_bag, tmp_path):
+    (tmp_path / "camera.yaml").write_text("width: 192\nheight: 96\nK: [1, 0, 0, 0, 1, 0, 0, 0, 1]\nfocal: 3\n")
+    sentence = refused(capsys, "evaluate", "depth", "--bag", drive_bag, "--model", tiny_model, "--calibration", tmp_path / "camera.yaml")
+    assert "unknown key 'focal'" in sentence
+
+
+def test_no_model_and_no_verb(capsys, drive_bag, tmp_path):
+    assert "not a model directory" in refused(capsys, "evaluate", "depth", "--bag", drive_bag, "--model", tmp_path)
+    assert "wanted one of" in refused(capsys, "fly")
+
+
+def test_help_of_every_verb_has_an_example():
+    said = subprocess.run([sys.executable, "-m", "depth_perception"], capture_output=True, text=True)
+    assert said.returncode == 2
+    verbs = [line.split()[0] for line in said.stdout.splitlines() if line.startswith("  ")]
+    assert {"simulate", "inspect", "train", "evaluate", "predict", "export", "drive", "demo", "bench"} <= set(verbs)
+    for verb in verbs:
+        with pytest.raises(SystemExit) as stopped:
+            main([verb, "--help"])
+        assert stopped.value.code == 0

@@ -1,0 +1,154 @@
+"""Training views: K stays exactly true under every crop, zoom and flip; batches repeat; windows are real windows."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depth_perception.frame import BadInput, Calibration, Frame, Scan
+from depth_perception.geometry import camera
+from depth_perception.samples import Batches, Drives, SampleConfig, ahead, full_view, random_view, recolour
+
+K = np.array([[150.0, 0, 99], [0, 150, 48], [0, 0, 1]])
+SIZE = (100, 200)
+STEP_NS = 100_000_000
+
+
+def frames(count=5, *, step_ns=STEP_NS, size=SIZE, points=None):
+    """Grey noise images; the LiDAR stands in the camera and sees 300 points."""
+    rng = np.random.default_rng(0)
+    cloud = np.stack([rng.uniform(-4, 4, 300), rng.uniform(-2, 2, 300), rng.uniform(5, 40, 300)], 1).astype(np.float32)
+    calibration = Calibration(K, SIZE[1], SIZE[0], T_camera_lidar=np.eye(4))
+    for i in range(count):
+        scan = Scan(cloud if points is None else points, i * step_ns)
+        yield Frame(rng.integers(0, 255, (*size, 3), np.uint8), i * step_ns, calibration, scan)
+
+
+@given(seed=st.integers(0, 10_000), zoom=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_a_point_is_seen_where_K_says_after_any_crop_zoom_and_flip(seed, zoom):
+    rng = np.random.default_rng(seed)
+    view = random_view(rng, SIZE, SampleConfig(), height=64, width=128, zoom=zoom)
+    point = np.array([[rng.uniform(-2, 2), rng.uniform(-1, 1), rng.uniform(8, 12)]], np.float32)
+    (u, v), _ = (x[0] for x in camera.project(K, point))
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    blob = 255 * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 4.0**2))
+    seen = view.image(np.repeat(blob[..., None], 3, 2).astype(np.uint8))[..., 0].astype(float)
+
+    mirrored = point * [-1, 1, 1] if view.flip else point
+    (eu, ev), z = (a[0] for a in camera.project(view.K(K), mirrored))
+    if not (12 < eu < 116 and 12 < ev < 52):
+        return  # the blob is cut by the border: its centre is not its mean
+    y, x = np.mgrid[:64, :128]
+    near = seen * (np.hypot(x - eu, y - ev) < 11)
+    assert abs((x * near).sum() / near.sum() - eu) < 0.15 and abs((y * near).sum() / near.sum() - ev) < 0.15
+    depth = view.depth(point, K)
+    assert depth[round(ev), round(eu)] == pytest.approx(z) and np.isfinite(depth).sum() == 1
+
+
+def test_the_full_view_is_what_a_driving_car_shows():
+    view = full_view(SIZE, height=64, width=96)
+    assert np.allclose(view.K(K), camera.resize_K(K, from_size=SIZE, to_size=(64, 96)))
+
+
+def test_views_stay_inside_the_source_and_zoom_only_when_asked():
+    rng = np.random.default_rng(0)
+    shares = {True: [], False: []}
+    for zoom in shares:
+        for _ in range(200):
+            view = random_view(rng, SIZE, SampleConfig(), height=64, width=128, zoom=zoom)
+            for scale, offset, target, source in zip(view.scale, view.offset, (128, 64), SIZE[::-1], strict=True):
+                assert offset - 0.5 * scale + 0.5 >= -1e-6 and offset + (target - 0.5) * scale + 0.5 <= source + 1e-6
+            shares[zoom].append(view.scale[1] * 64 / SIZE[0])
+    assert min(shares[True]) < 0.65 and min(shares[False]) > 0.88
+
+
+def test_the_nearest_point_wins_a_pixel():
+    drives = Drives()
+    drives.add(frames(3, points=np.array([[0, 0, 5], [0, 0, 30], [0, 0, 9]], np.float32)))
+    drive = drives.drives[0]
+    depth = full_view(drive.images[1].shape[:2], height=100, width=200).depth(drive.points[1], drive.K)
+    assert depth[np.isfinite(depth)].tolist() == [5.0]
+
+
+def test_windows_need_neighbours_and_a_scan():
+    drives = Drives()
+    drives.add(frames(5))
+    assert drives.windows == [(0, 1), (0, 2), (0, 3)]
+    drives.add(frames(4))
+    assert drives.windows[3:] == [(1, 1), (1, 2)]
+    for bad, said in ((frames(2), "2 images"), (iter(()), "0 images"), (frames(5, step_ns=10**9), "5 images"),
+                      (frames(4, points=np.zeros((0, 3), np.float32)), "0 with LiDAR")):
+        with pytest.raises(BadInput, match=said):
+            drives.add(bad, name="bag x")
+    assert len(drives.windows) == 5
+
+
+def test_storage_shrinks_large_images_and_keeps_K_true():
+    drives = Drives(SampleConfig(storage_height=50))
+    drives.add(frames(3))
+    assert drives.drives[0].images[0].shape == (50, 100, 3)
+    assert np.allclose(drives.drives[0].K, camera.resize_K(K, from_size=SIZE, to_size=(50, 100)))
+
+
+def batches(seed=1, **config):
+    drives = Drives(SampleConfig(**config))
+    drives.add(frames(7))
+    return Batches(drives, height=32, width=64, batch=3, seed=seed)
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    a, b = batches(), batches()
+    b(0, pairs=True)
+    for step, pairs in ((4, True), (5, False)):
+        one, two = a(step, pairs=pairs), b(step, pairs=pairs)
+        assert one.keys() == two.keys() and all(torch.equal(one[k].nan_to_num(), two[k].nan_to_num()) for k in one)
+    assert not torch.equal(batches(2)(4, pairs=False)["image"], a(4, pairs=False)["image"])
+
+
+def test_shapes_and_that_targets_are_not_recoloured():
+    x = batches(colour=1.0)(0, pairs=True)
+    assert {k: tuple(v.shape) for k, v in x.items()} == {
+        "image": (3, 3, 32, 64), "K": (3, 3, 3), "depth": (3, 1, 32, 64),
+        "neighbours": (3, 2, 3, 32, 64), "target": (3, 3, 32, 64), "others": (3, 2, 3, 32, 64)}
+    assert 0 <= x["image"].min() and x["image"].max() <= 1 and not torch.equal(x["image"], x["target"])
+    plain = batches(colour=0.0)(0, pairs=True)
+    assert torch.equal(plain["image"], plain["target"]) and torch.equal(plain["neighbours"], plain["others"])
+    assert set(batches()(0, pairs=False)) == {"image", "K", "depth"}
+
+
+def test_every_window_comes_once_per_epoch():
+    made = batches()
+    epochs = [[made._window(e * 5 + i) for i in range(5)] for e in range(3)]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 3 and epochs[0] != epochs[1]
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_recolouring_keeps_the_kind_of_image_and_gives_one_look_to_a_window(seed):
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    out = recolour(np.random.default_rng(seed), [image, image], SampleConfig(colour=1, exposure=0, noise_share=0))
+    assert [(x.shape, x.dtype) for x in out] == [(image.shape, np.uint8)] * 2
+    assert (out[0] == out[1]).all()
+
+
+def test_grey_is_grey():
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    out = recolour(np.random.default_rng(0), [image], SampleConfig(colour=1, grey=1, cast=0, noise_share=0))[0]
+    assert (np.ptp(out.astype(int), axis=2) == 0).all()
+
+
+def test_ahead_keeps_the_order_and_hands_over_errors():
+    def make(step):
+        if step == 6:
+            raise BadInput("six")
+        return {"x": torch.tensor(step)}
+
+    made = ahead(make, 3)
+    assert [int(next(made)["x"]) for _ in range(3)] == [3, 4, 5]
+    with pytest.raises(BadInput, match="six"):
+        next(made)
+    stopped = ahead(lambda step: {"x": torch.tensor(step)}, 0)
+    next(stopped)
+    stopped.close()
