@@ -42,10 +42,11 @@ class Writer:
             raise BadInput(f"{self.path}: exists already, and a bag is never written over another")
         self._types = types
         self._connections: dict[tuple[str, str], Connection] = {}
-        # The file inside is named after its directory, so the directory carries its final name from the start.
+        # rosbags names the file inside after its directory, and the name stands in the file too. One name for all: the same
+        # messages give the same bytes wherever they are written.
         self._partial = self.path.parent / f".{self.path.name}.partial"
         shutil.rmtree(self._partial, ignore_errors=True)
-        self._writer = rosbag2.Writer(self._partial / self.path.name, version=9, storage_plugin=_STORAGES[storage])
+        self._writer = rosbag2.Writer(self._partial / "bag", version=9, storage_plugin=_STORAGES[storage])
 
     def __enter__(self) -> Writer:
         self._writer.open()
@@ -75,7 +76,7 @@ class Writer:
         try:
             if kind is None:
                 self._writer.close()
-                (self._partial / self.path.name).rename(self.path)
+                (self._partial / "bag").rename(self.path)
             else:
                 self._writer.abort()
         finally:

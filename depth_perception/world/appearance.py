@@ -50,18 +50,56 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
     weather = rng.choice(["sun", "sun", "mixed", "overcast", "dusk"])
     azimuth = float(rng.uniform(-180, 180))
     look = {
-        "sun": dict(sun=(azimuth, rng.uniform(18, 65)), sunlight=rng.uniform(1.8, 4.5), skylight=rng.uniform(0.45, 1.1), clouds=rng.uniform(0, 0.5), haze=rng.uniform(400, 2500)),
-        "mixed": dict(sun=(azimuth, rng.uniform(20, 60)), sunlight=rng.uniform(0.6, 1.8), skylight=rng.uniform(0.9, 1.4), clouds=rng.uniform(0.4, 0.9), haze=rng.uniform(250, 1500)),
-        "overcast": dict(sun=(azimuth, 60.0), sunlight=rng.uniform(0.0, 0.25), skylight=rng.uniform(1.0, 1.5), clouds=1.0, haze=rng.uniform(150, 900),
-                         zenith=(0.62, 0.65, 0.70), horizon=(0.80, 0.82, 0.85)),
-        "dusk": dict(sun=(azimuth, rng.uniform(6, 16)), sunlight=rng.uniform(1.0, 3.0), skylight=rng.uniform(0.5, 0.9), clouds=rng.uniform(0, 0.6), haze=rng.uniform(300, 1500),
-                     sun_warmth=rng.uniform(0.5, 1.0), zenith=(0.22, 0.30, 0.50), horizon=(0.90, 0.68, 0.50)),
+        "sun": {
+            "sun": (azimuth, rng.uniform(18, 65)),
+            "sunlight": rng.uniform(1.8, 4.5),
+            "skylight": rng.uniform(0.45, 1.1),
+            "clouds": rng.uniform(0, 0.5),
+            "haze": rng.uniform(400, 2500),
+        },
+        "mixed": {
+            "sun": (azimuth, rng.uniform(20, 60)),
+            "sunlight": rng.uniform(0.6, 1.8),
+            "skylight": rng.uniform(0.9, 1.4),
+            "clouds": rng.uniform(0.4, 0.9),
+            "haze": rng.uniform(250, 1500),
+        },
+        "overcast": {
+            "sun": (azimuth, 60.0),
+            "sunlight": rng.uniform(0.0, 0.25),
+            "skylight": rng.uniform(1.0, 1.5),
+            "clouds": 1.0,
+            "haze": rng.uniform(150, 900),
+            "zenith": (0.62, 0.65, 0.70),
+            "horizon": (0.80, 0.82, 0.85),
+        },
+        "dusk": {
+            "sun": (azimuth, rng.uniform(6, 16)),
+            "sunlight": rng.uniform(1.0, 3.0),
+            "skylight": rng.uniform(0.5, 0.9),
+            "clouds": rng.uniform(0, 0.6),
+            "haze": rng.uniform(300, 1500),
+            "sun_warmth": rng.uniform(0.5, 1.0),
+            "zenith": (0.22, 0.30, 0.50),
+            "horizon": (0.90, 0.68, 0.50),
+        },
     }[str(weather)]
     look.setdefault("sun_warmth", float(rng.uniform(0.0, 0.4)))
     tint = rng.uniform(0.8, 1.2, 3)
     look.setdefault("zenith", tuple(np.array([0.16, 0.34, 0.72]) * tint * rng.uniform(0.7, 1.3)))
     look.setdefault("horizon", tuple(np.clip(np.array([0.68, 0.80, 0.92]) * rng.uniform(0.8, 1.3), 0, 1.4)))
     return Appearance(
-        **look, sky=float(rng.uniform(1.0, 2.8)), cloud_size=float(rng.uniform(0.5, 2.0)), target=float(rng.uniform(0.30, 0.50)), gamma=float(rng.uniform(1.7, 2.5)), contrast=float(rng.uniform(0.85, 1.3)),
-        saturation=float(rng.uniform(0.55, 1.35)), white=(float(rng.uniform(0.88, 1.14)), float(rng.uniform(0.86, 1.14))), vignette=float(rng.uniform(0, 0.35)),
-        blur=float(rng.uniform(0.3, 1.1)), sharpen=float(rng.uniform(0, 0.8)), noise=float(rng.uniform(0.3, 5.0)), jpeg=int(rng.choice([0, 0, 0, 60, 80, 92])))
+        **look,
+        sky=float(rng.uniform(1.0, 2.8)),
+        cloud_size=float(rng.uniform(0.5, 2.0)),
+        target=float(rng.uniform(0.30, 0.50)),
+        gamma=float(rng.uniform(1.7, 2.5)),
+        contrast=float(rng.uniform(0.85, 1.3)),
+        saturation=float(rng.uniform(0.55, 1.35)),
+        white=(float(rng.uniform(0.88, 1.14)), float(rng.uniform(0.86, 1.14))),
+        vignette=float(rng.uniform(0, 0.35)),
+        blur=float(rng.uniform(0.3, 1.1)),
+        sharpen=float(rng.uniform(0, 0.8)),
+        noise=float(rng.uniform(0.3, 5.0)),
+        jpeg=int(rng.choice([0, 0, 0, 60, 80, 92])),
+    )

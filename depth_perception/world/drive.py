@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
 from depth_perception.world.appearance import Appearance, random_appearance
+from depth_perception.world.layout import random_street
 from depth_perception.world.light import Film
 from depth_perception.world.mesh import Mesh, merge
+from depth_perception.world.plan import SETTINGS
 from depth_perception.world.road import Road
-from depth_perception.world.sensors import Camera, Detail, Lidar, photograph, sweep
-from depth_perception.world.street import SETTINGS, Box, Street, random_street
+from depth_perception.world.sensors import FULL, Camera, Detail, Lidar, photograph, sweep
+from depth_perception.world.street import Actor, Box, Street
 from depth_perception.world.texture import Noise
 from depth_perception.world.tracer import Tracer
 
@@ -33,11 +35,11 @@ class Config:
     seconds: float = 10.0
     seed: int = 0
     rate: float = 10.0
-    camera: Camera = Camera()
-    lidar: Lidar | None = Lidar()
+    camera: Camera = field(default_factory=Camera)
+    lidar: Lidar | None = field(default_factory=Lidar)
     appearance: str = "default"
     setting: str | None = None
-    detail: Detail = Detail()
+    detail: Detail = FULL
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
@@ -121,7 +123,9 @@ class Trajectory:
         slope = sum(a * k * np.cos(k * s + p) for a, k, p in self._weave)
         pitch = float(np.interp(t, self._t, self._dive)) + sum(a * np.sin(k * s + p) for a, k, p in self._shake[:2])
         roll = sum(a * np.sin(k * s + p) for a, k, p in self._shake[2:])
-        return road.place(s, d, float(np.arctan(slope)), on_slope=True) @ pose.from_rotation_vector(np.array([roll, pitch, 0.0]), np.zeros(3))
+        return road.place(s, d, float(np.arctan(slope)), on_slope=True) @ pose.from_rotation_vector(
+            np.array([roll, pitch, 0.0]), np.zeros(3)
+        )
 
     def twist(self, road: Road, lane: float, t: float) -> np.ndarray:
         """(6,) body velocity at t: central difference over 20 ms."""
@@ -176,8 +180,14 @@ def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float,
 def _random_camera(rng: np.random.Generator, camera: Camera) -> Camera:
     """Another car's camera, of the same picture size."""
     focal = rng.uniform(0.50, 0.68)
-    return replace(camera, fov=float(np.rad2deg(2 * np.arctan(0.5 / focal))), mount=float(rng.uniform(1.3, 2.0)), pitch=float(np.clip(rng.normal(0, 1.3), -3, 3)),
-                   roll=float(np.clip(rng.normal(0, 0.5), -1.5, 1.5)), centre=(float(rng.normal(0, 0.01)), float(rng.uniform(-0.06, 0.04))))
+    return replace(
+        camera,
+        fov=float(np.rad2deg(2 * np.arctan(0.5 / focal))),
+        mount=float(rng.uniform(1.3, 2.0)),
+        pitch=float(np.clip(rng.normal(0, 1.3), -3, 3)),
+        roll=float(np.clip(rng.normal(0, 0.5), -1.5, 1.5)),
+        centre=(float(rng.normal(0, 0.01)), float(rng.uniform(-0.06, 0.04))),
+    )
 
 
 def _moving(street: Street, t: float, s_car: float) -> Mesh | None:
@@ -185,7 +195,7 @@ def _moving(street: Street, t: float, s_car: float) -> Mesh | None:
     return merge(parts) if parts else None
 
 
-def _on_road(street: Street, actor, t: float, s_car: float) -> bool:  # type: ignore[no-untyped-def]
+def _on_road(street: Street, actor: Actor, t: float, s_car: float) -> bool:
     s = actor.s(t, s_car)
     return bool(abs(s - s_car) < 150 and street.road.s[0] + 4 < s < street.road.s[-1] - 4)
 

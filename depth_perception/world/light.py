@@ -28,7 +28,9 @@ def sky(direction: np.ndarray, look: Appearance, noise: Noise) -> np.ndarray:
     if look.clouds > 0.02:
         plane = direction[:, :2] / np.maximum(direction[:, 2:], 0.03)
         scale = 0.012 * look.cloud_size
-        density = noise.at(noise.cloud, plane[:, 0], plane[:, 1], texel=scale) + 0.35 * noise.at(noise.cloud, plane[:, 1], plane[:, 0], texel=0.31 * scale)
+        density = noise.at(noise.cloud, plane[:, 0], plane[:, 1], texel=scale) + 0.35 * noise.at(
+            noise.cloud, plane[:, 1], plane[:, 0], texel=0.31 * scale
+        )
         cover = np.clip((density + 2.2 * look.clouds - 1.1) * 0.9, 0, 1) * np.clip(up * 14, 0.25, 1)
         bright = 0.95 - 0.18 * np.clip(density, -1, 1.5)
         colour = colour * (1 - 0.9 * cover[:, None]) + (0.9 * cover * bright)[:, None] * (0.75 + 0.25 * np.float32(look.horizon))
@@ -37,8 +39,17 @@ def sky(direction: np.ndarray, look: Appearance, noise: Noise) -> np.ndarray:
     return colour * np.float32(look.sky * min(look.skylight, 1.1)) + glow[:, None] * sun_colour(look) / max(look.sunlight, 0.1)
 
 
-def lit(albedo: np.ndarray, gloss: np.ndarray, normal: np.ndarray, direction: np.ndarray, soft: np.ndarray, sunlit: np.ndarray, open_sky: np.ndarray,
-        look: Appearance, noise: Noise) -> np.ndarray:
+def lit(
+    albedo: np.ndarray,
+    gloss: np.ndarray,
+    normal: np.ndarray,
+    direction: np.ndarray,
+    soft: np.ndarray,
+    sunlit: np.ndarray,
+    open_sky: np.ndarray,
+    look: Appearance,
+    noise: Noise,
+) -> np.ndarray:
     """(N, 3) light that surface points send to the camera.
 
     normal: (N, 3) towards the viewer; direction: (N, 3) unit, camera to point; soft: (N,) bool, leaves (light passes through);
@@ -90,12 +101,12 @@ class Film:
             y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
             picture *= (1 - look.vignette * (0.6 * x * x + 0.4 * y * y))[..., None]
         np.clip(picture, 0, 1.6, out=picture)
-        picture = cv2.pow(picture, 1.0 / look.gamma)
+        picture = np.asarray(cv2.pow(picture, 1.0 / look.gamma))
         grey = picture @ np.float32([0.3, 0.59, 0.11])
         picture = grey[..., None] + (picture - grey[..., None]) * np.float32(look.saturation)
         picture = (picture - 0.45) * np.float32(look.contrast) + np.float32(0.45)
         sigma = max(look.blur * width / 1242, 0.25)
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma))
         if look.sharpen > 0:
             picture = picture + np.float32(look.sharpen) * (picture - cv2.GaussianBlur(picture, (0, 0), 1.2))
         picture = picture * 255
@@ -107,5 +118,5 @@ class Film:
         out = np.clip(picture, 0, 255).astype(np.uint8)
         if look.jpeg:
             coded = cv2.imencode(".jpg", out[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.jpeg])[1]
-            out = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+            out = np.ascontiguousarray(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1])
         return out

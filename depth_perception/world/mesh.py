@@ -95,8 +95,9 @@ def box(low: Sequence[float], high: Sequence[float], material: Material = Materi
     return quads(np.array(corners), np.array(coords), material, style)
 
 
-def cylinder(radius: float, height: float, *, top: float | None = None, sides: int = 8,
-             material: Material = Material.PLAIN, style: int = 0) -> Mesh:
+def cylinder(
+    radius: float, height: float, *, top: float | None = None, sides: int = 8, material: Material = Material.PLAIN, style: int = 0
+) -> Mesh:
     """An upright cylinder or cone stump on the origin, closed at the top. `top`: its radius there, metres."""
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     circle = np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -110,21 +111,68 @@ def cylinder(radius: float, height: float, *, top: float | None = None, sides: i
 def ball(subdivisions: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """A unit icosphere: (V, 3) float64 vertices, (T, 3) int32 triangles."""
     p = (1 + 5**0.5) / 2
-    v = np.array([(-1, p, 0), (1, p, 0), (-1, -p, 0), (1, -p, 0), (0, -1, p), (0, 1, p),
-                  (0, -1, -p), (0, 1, -p), (p, 0, -1), (p, 0, 1), (-p, 0, -1), (-p, 0, 1)], np.float64)
-    t = np.array([(0, 11, 5), (0, 5, 1), (0, 1, 7), (0, 7, 10), (0, 10, 11), (1, 5, 9), (5, 11, 4), (11, 10, 2), (10, 7, 6), (7, 1, 8),
-                  (3, 9, 4), (3, 4, 2), (3, 2, 6), (3, 6, 8), (3, 8, 9), (4, 9, 5), (2, 4, 11), (6, 2, 10), (8, 6, 7), (9, 8, 1)], np.int32)
+    v = np.array(
+        [
+            (-1, p, 0),
+            (1, p, 0),
+            (-1, -p, 0),
+            (1, -p, 0),
+            (0, -1, p),
+            (0, 1, p),
+            (0, -1, -p),
+            (0, 1, -p),
+            (p, 0, -1),
+            (p, 0, 1),
+            (-p, 0, -1),
+            (-p, 0, 1),
+        ],
+        np.float64,
+    )
+    t = np.array(
+        [
+            (0, 11, 5),
+            (0, 5, 1),
+            (0, 1, 7),
+            (0, 7, 10),
+            (0, 10, 11),
+            (1, 5, 9),
+            (5, 11, 4),
+            (11, 10, 2),
+            (10, 7, 6),
+            (7, 1, 8),
+            (3, 9, 4),
+            (3, 4, 2),
+            (3, 2, 6),
+            (3, 6, 8),
+            (3, 8, 9),
+            (4, 9, 5),
+            (2, 4, 11),
+            (6, 2, 10),
+            (8, 6, 7),
+            (9, 8, 1),
+        ],
+        np.int32,
+    )
     for _ in range(subdivisions):
         a, b, c = v[t[:, 0]], v[t[:, 1]], v[t[:, 2]]
-        faces = np.stack([a, (a + b) / 2, (a + c) / 2, b, (b + c) / 2, (a + b) / 2, c, (a + c) / 2, (b + c) / 2,
-                          (a + b) / 2, (b + c) / 2, (a + c) / 2], 1).reshape(-1, 3)
+        faces = np.stack(
+            [a, (a + b) / 2, (a + c) / 2, b, (b + c) / 2, (a + b) / 2, c, (a + c) / 2, (b + c) / 2, (a + b) / 2, (b + c) / 2, (a + c) / 2],
+            1,
+        ).reshape(-1, 3)
         v, index = np.unique(np.round(faces, 9), axis=0, return_inverse=True)
         t = index.reshape(-1, 3).astype(np.int32)
     return v / np.linalg.norm(v, axis=1, keepdims=True), t
 
 
-def blob(radius: Sequence[float], *, roughness: float, rng: np.random.Generator, subdivisions: int = 2,
-         material: Material = Material.LEAF, style: int = 0) -> Mesh:
+def blob(
+    radius: Sequence[float],
+    *,
+    roughness: float,
+    rng: np.random.Generator,
+    subdivisions: int = 2,
+    material: Material = Material.LEAF,
+    style: int = 0,
+) -> Mesh:
     """A bumpy ellipsoid around the origin; `roughness` is the spread of the radius as a share of it."""
     v, t = ball(subdivisions)
     v = v * (1 + roughness * rng.uniform(-1, 1, (len(v), 1))) * np.asarray(radius)

@@ -67,7 +67,9 @@ class Paint:
     wear: float
 
 
-def coverage(paint: Paint, road: Road, s: np.ndarray, d: np.ndarray, *, blur_s: np.ndarray, blur_d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def coverage(
+    paint: Paint, road: Road, s: np.ndarray, d: np.ndarray, *, blur_s: np.ndarray, blur_d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Markings at road points.
 
     s, d: (N,) metres; blur_s, blur_d: (N,) metres that one pixel covers along and across the road.
@@ -177,9 +179,22 @@ def random_paint(rng: np.random.Generator, road: Road, *, amount: float) -> Pain
                 patches.append(Patch(Marking.STOP, middle + half + 2.5, 0.5 * left * w, 0.4, left * w - 0.2, direction=-1))
             for k in range(right):
                 if rng.random() < 0.5:
-                    patches.append(Patch(Marking.ARROW, at - rng.uniform(5, 9), -(k + 0.5) * w, rng.uniform(3, 5.5), rng.uniform(1.2, 1.9), variant=float(rng.integers(5))))
+                    patches.append(
+                        Patch(
+                            Marking.ARROW,
+                            at - rng.uniform(5, 9),
+                            -(k + 0.5) * w,
+                            rng.uniform(3, 5.5),
+                            rng.uniform(1.2, 1.9),
+                            variant=float(rng.integers(5)),
+                        )
+                    )
             if left and rng.random() < 0.4:
-                patches.append(Patch(Marking.ARROW, middle + half + rng.uniform(7, 12), 0.5 * w, 4.0, 1.5, direction=-1, variant=float(rng.integers(5))))
+                patches.append(
+                    Patch(
+                        Marking.ARROW, middle + half + rng.uniform(7, 12), 0.5 * w, 4.0, 1.5, direction=-1, variant=float(rng.integers(5))
+                    )
+                )
     s = rng.uniform(0, 60)
     while s < road.s[-1] and rng.random() < amount:
         kind, side = rng.random(), rng.choice([-1, 1])
@@ -191,7 +206,9 @@ def random_paint(rng: np.random.Generator, road: Road, *, amount: float) -> Pain
             elif kind < 0.55:
                 patches.append(Patch(Marking.ZEBRA, s, 0.0, rng.uniform(2.5, 4.5), 2 * road.half - 0.3, variant=rng.uniform(0.4, 0.6)))
             elif kind < 0.8:
-                patches.append(Patch(Marking.ARROW, s, d, rng.uniform(3, 5.5), rng.uniform(1.2, 1.9), direction=-side, variant=float(rng.integers(5))))
+                patches.append(
+                    Patch(Marking.ARROW, s, d, rng.uniform(3, 5.5), rng.uniform(1.2, 1.9), direction=-side, variant=float(rng.integers(5)))
+                )
         s += rng.uniform(12, 70)
     yellow = rng.random() < 0.15
     colour = np.array([0.75, 0.48, 0.08] if yellow else [0.72, 0.72, 0.69]) * rng.uniform(0.75, 1.1)

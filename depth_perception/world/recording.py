@@ -13,7 +13,13 @@ from depth_perception.frame import Calibration
 from depth_perception.world.drive import Moment
 from depth_perception.world.street import Box
 
-COLOURS = {"Car": (0.1, 0.6, 1.0), "Van": (0.1, 0.8, 0.8), "Truck": (0.2, 0.3, 1.0), "Pedestrian": (1.0, 0.3, 0.2), "Cyclist": (1.0, 0.8, 0.1)}
+COLOURS = {
+    "Car": (0.1, 0.6, 1.0),
+    "Van": (0.1, 0.8, 0.8),
+    "Truck": (0.2, 0.3, 1.0),
+    "Pedestrian": (1.0, 0.3, 0.2),
+    "Cyclist": (1.0, 0.8, 0.1),
+}
 
 
 def record(path: str | Path, moments: Iterable[Moment], *, truth: bool = True) -> int:
@@ -39,7 +45,9 @@ def _write_truth(bag: Writer, moment: Moment) -> None:
     stamp = moment.frame.stamp_ns
     bag.write("/truth/depth", messages.image(moment.depth, "32FC1", stamp_ns=stamp, frame_id="camera"), stamp)
     bag.write("/truth/markings", messages.image(moment.markings, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
-    bag.write("/truth/odometry", messages.odometry(moment.T_odom_base, stamp_ns=stamp, linear=moment.twist[:3], angular=moment.twist[3:]), stamp)
+    bag.write(
+        "/truth/odometry", messages.odometry(moment.T_odom_base, stamp_ns=stamp, linear=moment.twist[:3], angular=moment.twist[3:]), stamp
+    )
     bag.write("/truth/boxes", boxes(moment.boxes, stamp_ns=stamp, frame_id="base_link"), stamp)
 
 
@@ -54,14 +62,26 @@ def _rig(calibration: Calibration, with_lidar: bool) -> list[tuple[str, str, np.
 
 def boxes(found: Iterable[Box], *, stamp_ns: int, frame_id: str) -> Any:
     """visualization_msgs/MarkerArray: one CUBE per box, ns = label, id = track, scale = length width height."""
-    return messages.make("visualization_msgs/msg/MarkerArray", markers=[
-        messages.make("visualization_msgs/msg/Marker", header=messages.header(stamp_ns, frame_id), ns=box.label, id=box.track, type=1, action=0,
-                      pose=messages.pose_of(box.T), scale=messages.vector(box.size), color=_colour(box.label),
-                      lifetime=messages.make("builtin_interfaces/msg/Duration", sec=0, nanosec=200_000_000))
-        for box in found])
+    return messages.make(
+        "visualization_msgs/msg/MarkerArray",
+        markers=[
+            messages.make(
+                "visualization_msgs/msg/Marker",
+                header=messages.header(stamp_ns, frame_id),
+                ns=box.label,
+                id=box.track,
+                type=1,
+                action=0,
+                pose=messages.pose_of(box.T),
+                scale=messages.vector(box.size),
+                color=_colour(box.label),
+                lifetime=messages.make("builtin_interfaces/msg/Duration", sec=0, nanosec=200_000_000),
+            )
+            for box in found
+        ],
+    )
 
 
 def _colour(label: str) -> Any:
     r, g, b = COLOURS[label]
     return messages.make("std_msgs/msg/ColorRGBA", r=r, g=g, b=b, a=0.4)
-

@@ -95,8 +95,20 @@ class Road:
         return bool(np.hypot(self.x - x, self.y - y).min() > min(abs(d) - 0.5, self.half + radius))
 
 
-def random_road(rng: np.random.Generator, *, length: float, lanes: tuple[int, int], lane_width: float, parking: float, sidewalk: float,
-                kerb: float, bend: float, turns: float, crossing_every: float, hilly: float) -> Road:
+def random_road(
+    rng: np.random.Generator,
+    *,
+    length: float,
+    lanes: tuple[int, int],
+    lane_width: float,
+    parking: float,
+    sidewalk: float,
+    kerb: float,
+    bend: float,
+    turns: float,
+    crossing_every: float,
+    hilly: float,
+) -> Road:
     """A road from s = -120 to `length` + 260.
 
     bend: typical curvature of long bends, 1/m; turns: tight turns per 100 m; crossing_every: mean metres between side streets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +12,8 @@ from depth_perception.geometry import camera, pose
 from depth_perception.world import light
 from depth_perception.world.appearance import Appearance
 from depth_perception.world.mesh import Material
+from depth_perception.world.paint import coverage
+from depth_perception.world.points import Points
 from depth_perception.world.street import Street
 from depth_perception.world.surface import albedo
 from depth_perception.world.texture import Noise
@@ -43,7 +45,13 @@ class Camera:
     def calibration(self, lidar: Lidar | None) -> Calibration:
         """The camera as the rest of the package knows it."""
         f = 0.5 * self.width / np.tan(np.deg2rad(self.fov) / 2)
-        K = np.array([[f, 0, (self.width - 1) / 2 + self.centre[0] * self.width], [0, f, (self.height - 1) / 2 + self.centre[1] * self.height], [0, 0, 1]])
+        K = np.array(
+            [
+                [f, 0, (self.width - 1) / 2 + self.centre[0] * self.width],
+                [0, f, (self.height - 1) / 2 + self.centre[1] * self.height],
+                [0, 0, 1],
+            ]
+        )
         tilt = np.eye(4)
         tilt[:3, :3] = pose.exp_so3(np.array([0, np.deg2rad(self.pitch), 0])) @ pose.exp_so3(np.array([np.deg2rad(self.roll), 0, 0]))
         T_base_camera = pose.from_rotation_vector(np.zeros(3), np.array([self.forward, 0, self.mount])) @ tilt @ OPTICAL
@@ -97,8 +105,18 @@ class Detail:
     openness: bool = True
 
 
-def photograph(tracer: Tracer, street: Street, calibration: Calibration, T_world_camera: np.ndarray, look: Appearance, noise: Noise,
-               detail: Detail = Detail()) -> Picture:  # noqa: B008 - frozen
+FULL = Detail()
+
+
+def photograph(
+    tracer: Tracer,
+    street: Street,
+    calibration: Calibration,
+    T_world_camera: np.ndarray,
+    look: Appearance,
+    noise: Noise,
+    detail: Detail = FULL,
+) -> Picture:
     """What the camera sees: light before the film, exact depth and marking classes."""
     height, width = calibration.height, calibration.width
     rays = camera.rays(calibration.K, height=height, width=width).reshape(-1, 3)
@@ -134,7 +152,7 @@ def _light_reaching(tracer: Tracer, hits: Hits, shape: tuple[int, int], look: Ap
     start[leaf] += 0.25 * hits.normal[rows][leaf]
     out = []
     for wanted in ("sun", "sky"):
-        free = np.ones(half.shape, np.float32)
+        free: np.ndarray = np.ones(half.shape, np.float32)
         if wanted == "sun" and detail.shadows and look.sunlight > 0.05:
             free[half >= 0] = ~tracer.blocked(start, light.sun_direction(look), 150.0)
         elif wanted == "sky" and detail.openness:
@@ -145,7 +163,7 @@ def _light_reaching(tracer: Tracer, hits: Hits, shape: tuple[int, int], look: Ap
             toward = hits.normal[rows] + 0.9 * spread[cell[half >= 0]] + np.float32([0, 0, 0.3])
             toward /= np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-3)
             free[half >= 0] = ~tracer.blocked(start, toward, 3.0)
-            free = cv2.blur(free, (5, 5))
+            free = np.asarray(cv2.blur(free, (5, 5)), np.float32)
         full = cv2.GaussianBlur(cv2.resize(free, (width, height), interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
         out.append(full.ravel()[hits.index])
     return out[0], out[1]
@@ -157,20 +175,29 @@ def sweep(tracer: Tracer, street: Street, lidar: Lidar, T_world_lidar: np.ndarra
     hits = tracer.cast(T_world_lidar[:3, 3], rays @ T_world_lidar[:3, :3].T.astype(np.float32))
     distance = hits.t[hits.index]
     seen = hits.seen(rays @ T_world_lidar[:3, :3].T.astype(np.float32), 0.002)
-    colour, _, _ = _reflectance(seen, street)
-    back = colour * (0.25 + 0.75 * seen.graze) + 0.4 * (hits.material == Material.SIGN)
+    back = _reflectance(seen, street) * (0.25 + 0.75 * seen.graze) + 0.4 * (hits.material == Material.SIGN)
     weak = back * (30.0 / np.maximum(distance, 1.0)) ** 2 < rng.uniform(0, 0.02, len(distance))
-    lost = weak | (rng.random(len(distance)) < np.where(hits.material == Material.GLASS, 0.6, 0.01)) | (distance > lidar.reach) | (distance < 1.5)
+    lost = (
+        weak
+        | (rng.random(len(distance)) < np.where(hits.material == Material.GLASS, 0.6, 0.01))
+        | (distance > lidar.reach)
+        | (distance < 1.5)
+    )
     keep = np.flatnonzero(~lost)
     noisy = distance[keep] + rng.normal(0, lidar.noise, len(keep)).astype(np.float32)
     index = hits.index[keep]
-    return Scan(rays[index] * noisy[:, None], stamp_ns, np.clip(back[keep], 0, 1).astype(np.float32), ring[index], np.zeros(len(keep), np.float32), "lidar")
+    return Scan(
+        rays[index] * noisy[:, None],
+        stamp_ns,
+        np.clip(back[keep], 0, 1).astype(np.float32),
+        ring[index],
+        np.zeros(len(keep), np.float32),
+        "lidar",
+    )
 
 
-def _reflectance(seen, street: Street):  # type: ignore[no-untyped-def]
+def _reflectance(seen: Points, street: Street) -> np.ndarray:
     """(M,) mean albedo of the surface; markings shine."""
-    from depth_perception.world.paint import coverage
-
     grey = street.styles[seen.style, :3].mean(1)
     ground = np.flatnonzero(seen.material == Material.GROUND)
     s, d = seen.coords[ground, 0], seen.coords[ground, 1]
@@ -179,4 +206,4 @@ def _reflectance(seen, street: Street):  # type: ignore[no-untyped-def]
     _, share = coverage(street.paint, street.road, s, d, blur_s=blur, blur_d=blur)
     grey[ground] = value * (1 - share) + 0.7 * share
     grey[seen.material == Material.LEAF] = 0.35
-    return grey, None, None
+    return grey

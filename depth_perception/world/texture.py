@@ -42,12 +42,12 @@ class Noise:
 
 def hashed(*numbers: np.ndarray) -> np.ndarray:
     """(N,) float32 in 0..1 from whole numbers, the same for the same numbers."""
-    h = np.uint32(2166136261)
+    h: np.ndarray = np.full(1, 2166136261, np.uint32)
     for number in numbers:
         h = (h ^ np.asarray(number).astype(np.int64).astype(np.uint32)) * np.uint32(16777619)
         h = h ^ (h >> np.uint32(15))
     h = h * np.uint32(2246822519)
-    return ((h ^ (h >> np.uint32(13))) & np.uint32(0xFFFFFF)).astype(np.float32) / np.float32(0x1000000)
+    return ((h ^ (h >> np.uint32(13))) & np.uint32(0xFFFFFF)).astype(np.float32) * np.float32(2**-24)
 
 
 def edge(inside: np.ndarray, blur: np.ndarray) -> np.ndarray:
@@ -59,5 +59,5 @@ def joints(x: np.ndarray, *, pitch: float | np.ndarray, width: float | np.ndarra
     """Share covered by joints of `width` every `pitch`; fades to the mean where a pixel covers many."""
     distance = np.abs(np.mod(x, pitch) - 0.5 * pitch)
     sharp = edge(distance - 0.5 * (pitch - width), blur)
-    far = np.clip(blur / pitch - 0.3, 0, 1)
+    far = np.clip(2 * blur / pitch - 0.3, 0, 1)
     return sharp * (1 - far) + far * width / pitch

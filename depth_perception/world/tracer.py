@@ -8,7 +8,7 @@ import numpy as np
 import open3d as o3d
 
 from depth_perception.world.mesh import Material, Mesh
-from depth_perception.world.surface import Points
+from depth_perception.world.points import Points
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,15 @@ class Hits:
         d = direction[self.index]
         n = np.sqrt(np.einsum("ij,ij->i", d, d))
         graze = np.abs(np.einsum("ij,ij->i", d, self.normal)) / n
-        return Points(self.points, self.coords, self.normal, self.material, self.style, (self.t[self.index] * n * pixel).astype(np.float32), graze.astype(np.float32))
+        return Points(
+            self.points,
+            self.coords,
+            self.normal,
+            self.material,
+            self.style,
+            (self.t[self.index] * n * pixel).astype(np.float32),
+            graze.astype(np.float32),
+        )
 
 
 class Tracer:
@@ -97,8 +105,10 @@ class Tracer:
 def _layer(mesh: Mesh) -> tuple[o3d.t.geometry.RaycastingScene, Mesh, np.ndarray]:
     """A scene, its mesh, and the (T, 3) unit normals of the mesh."""
     scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices, np.float32)),
-                        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)))
+    scene.add_triangles(
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices, np.float32)),
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)),
+    )
     a, b, c = (mesh.vertices[mesh.triangles[:, k]] for k in range(3))
     normals = np.cross(b - a, c - a)
     return scene, mesh, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,65 @@
+"""A street from a seed: a road is laid, its sides are filled, its markings painted, its traffic let in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from depth_perception.world import kerbside, roadside, traffic
+from depth_perception.world.mesh import merge
+from depth_perception.world.paint import random_paint
+from depth_perception.world.plan import random_plan
+from depth_perception.world.road import ground, random_road
+from depth_perception.world.site import Site
+from depth_perception.world.street import GroundLook, Street
+from depth_perception.world.styles import grey
+
+
+def random_street(rng: np.random.Generator, *, length: float, duration: float, setting: str | None = None, lane: int = 0) -> Street:
+    """A street for a drive of `length` metres and `duration` seconds; `lane`: the car's own lane, 0 next to the centre."""
+    plan = random_plan(rng, setting)
+    road = random_road(
+        rng,
+        length=length,
+        lanes=plan.lanes,
+        lane_width=plan.lane_width,
+        parking=plan.parking,
+        sidewalk=plan.sidewalk,
+        kerb=plan.kerb,
+        bend=plan.bend,
+        turns=plan.turns,
+        crossing_every=plan.crossing_every,
+        hilly=plan.hilly,
+    )
+    site = Site(rng, plan, road)
+    covers = tuple(roadside.zones(site, side) for side in (-1, 1))
+    if plan.setting == "highway":
+        kerbside.central_barrier(site)
+    for side, occupancy, spacing in ((-1, plan.parked[0], plan.street_trees[0]), (1, plan.parked[1], plan.street_trees[1])):
+        kerbside.kerbside(site, side, occupancy, spacing)
+    kerbside.crossings(site)
+    roadside.backdrop(site)
+    traffic.traffic(site, duration, lane=min(lane, plan.lanes[0] - 1))
+    look = _ground_look(rng, plan.sidewalk, covers)
+    mesh = merge([ground(road), *site.parts])
+    return Street(
+        road, random_paint(rng, road, amount=plan.markings), look, mesh, tuple(site.boxes), tuple(site.actors), site.styles.table()
+    )
+
+
+def _ground_look(rng: np.random.Generator, sidewalk: float, covers: tuple) -> GroundLook:
+    grass = np.array([0.09, 0.13, 0.035]) * rng.uniform(0.6, 1.3) + np.array([0.06, 0.03, 0.0]) * rng.random()
+    look = GroundLook(
+        grey(rng, 0.055, 0.21, 0.03),
+        grey(rng, 0.16, 0.42, 0.05),
+        float(rng.choice([0.3, 0.5, 0.5, 1.0, 2.0])),
+        grass,
+        np.array([0.22, 0.16, 0.10]) * rng.uniform(0.6, 1.3),
+        covers,
+        float(rng.choice([0.0, 0.0, 1.2])) if sidewalk > 2.0 else 0.0,
+        rng.uniform(0.1, 0.5),
+        rng.uniform(0.1, 0.6),
+        float(rng.random() ** 2),
+    )
+    return replace(look, asphalt=look.asphalt.astype(np.float32))
