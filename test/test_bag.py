@@ -112,7 +112,7 @@ def test_same_input_same_bytes(tmp_path, storage):
     def digest(path):
         return [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in sorted(path.iterdir())]
 
-    assert digest(write(tmp_path / "a" / "bag", storage=storage)) == digest(write(tmp_path / "b" / "bag", storage=storage))
+    assert digest(write(tmp_path / "a" / "one", storage=storage)) == digest(write(tmp_path / "b" / "another", storage=storage))
 
 
 def test_nothing_is_left_of_a_bag_that_failed(tmp_path):
@@ -157,7 +157,7 @@ def test_split_files_without_metadata(tmp_path):
     folder.mkdir()
     for part in range(12):  # part 10 comes after part 9, not after part 1
         written = write(tmp_path / f"part{part}", rows[part * 3 + (part > 0):part * 3 + 4])
-        shutil.move(written / f"part{part}.mcap", folder / f"bag_{part}.mcap")
+        shutil.move(written / "bag.mcap", folder / f"bag_{part}.mcap")
     assert_is_the_drive(folder, 12)
     bag = Bag(folder)
     assert "metadata.yaml is missing" in bag.skipped[0]

@@ -53,7 +53,7 @@ def test_the_bag_holds_the_drive(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
-    files = [next(simulated(tmp_path / place / "drive").glob("*.mcap")) for place in ("a", "b")]
+    files = [next(simulated(tmp_path / place).glob("*.mcap")) for place in ("one", "another")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
