@@ -106,6 +106,10 @@ def as_transform(name: str, T: np.ndarray) -> np.ndarray:
     T = np.asarray(T, np.float64)
     if T.shape != (4, 4) or not np.isfinite(T).all():
         raise BadInput(f"{name}: wanted a finite 4x4 transform, got shape {T.shape}")
-    if not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-3) or np.linalg.det(T[:3, :3]) < 0 or not np.allclose(T[3], [0, 0, 0, 1]):
+    if (
+        not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-3)
+        or np.linalg.det(T[:3, :3]) < 0
+        or not np.allclose(T[3], [0, 0, 0, 1])
+    ):
         raise BadInput(f"{name}: wanted a rotation and a translation, got {np.round(T, 4).tolist()}")
     return T

@@ -1,9 +1,9 @@
 """A model directory: networks, how to feed them, what they must answer, and where they came from. Never pickle.
 
-    manifest.json              everything that is not a tensor
-    NETWORK.safetensors        weights for training (written by train)
-    NETWORK.onnx               the network for driving (written by export)
-    selftest.npz               stored inputs and the network's own outputs, replayed before an engine may drive
+manifest.json              everything that is not a tensor
+NETWORK.safetensors        weights for training (written by train)
+NETWORK.onnx               the network for driving (written by export)
+selftest.npz               stored inputs and the network's own outputs, replayed before an engine may drive
 """
 
 from __future__ import annotations
@@ -64,8 +64,15 @@ class Model:
 
     def manifest(self) -> dict[str, Any]:
         """What manifest.json holds."""
-        return {"format": FORMAT, "kind": self.kind, "networks": self.networks, "height": self.height, "width": self.width,
-                "canonical_focal_px": self.canonical_focal_px, "lineage": self.lineage}
+        return {
+            "format": FORMAT,
+            "kind": self.kind,
+            "networks": self.networks,
+            "height": self.height,
+            "width": self.width,
+            "canonical_focal_px": self.canonical_focal_px,
+            "lineage": self.lineage,
+        }
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -73,15 +80,24 @@ def load(path: str | os.PathLike[str]) -> Model:
     path = Path(path)
     file = path / "manifest.json"
     if not path.is_dir():
-        raise BadInput(f"model {path}: wanted a model directory (manifest.json and networks), found {'a file' if path.exists() else 'nothing'}")
+        raise BadInput(
+            f"model {path}: wanted a model directory (manifest.json and networks), found {'a file' if path.exists() else 'nothing'}"
+        )
     if not file.is_file():
         raise BadInput(f"model {path}: is not a model directory, it has no manifest.json")
     try:
         data = json.loads(file.read_text())
         if data["format"] != FORMAT:
             raise BadInput(f"model {path}: its manifest is of format {data['format']}, this package reads format {FORMAT}")
-        return Model(path, data["kind"], data["networks"], int(data["height"]), int(data["width"]),
-                     float(data["canonical_focal_px"]), data["lineage"])
+        return Model(
+            path,
+            data["kind"],
+            data["networks"],
+            int(data["height"]),
+            int(data["width"]),
+            float(data["canonical_focal_px"]),
+            data["lineage"],
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, BadInput):
             raise

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from depth_perception.frame import BadInput, Frame
-from depth_perception.geometry import camera, lidar
+from depth_perception.geometry import camera, lidar, pose
+from depth_perception.geometry.registration import camera_motion
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class SampleConfig:
     """What a random view looks like.
 
     zoom: smallest share of the view that is cut out; it teaches other focal lengths. zoom_share: how many views zoom at all; the
-    others keep at least `full_zoom` of the view. aspect: random stretch. The colour ranges are half-widths around 1 (or 0).
+    others keep at least `full_zoom` of the view. aspect: random stretch. colour, pair_colour: how many views (windows with
+    neighbours) are recoloured at all; motion is learned from what stays the same, so those are spared. The colour ranges are
+    half-widths around 1 (or 0).
     """
 
     storage_height: int = 176
@@ -37,6 +40,7 @@ class SampleConfig:
     aspect: float = 0.06
     flip: float = 0.5
     colour: float = 0.8
+    pair_colour: float = 0.3
     brightness: float = 0.25
     contrast: float = 0.3
     gamma: float = 0.3
@@ -57,13 +61,15 @@ class Drive:
     """One continuous drive in memory.
 
     images: (N, h, w, 3) uint8 RGB; K: (3, 3) of these; points: per frame (M, 3) float32 inside the view, camera frame, metres,
-    far ones first; stamps: (N,) int64 ns.
+    far ones first; stamps: (N,) int64 ns; motions: per frame (4, 4) T_this_previous measured from the previous frame's points
+    (geometry.registration), NaN where that gave no answer.
     """
 
     images: list[np.ndarray]
     K: np.ndarray
     points: list[np.ndarray]
     stamps: list[int]
+    motions: list[np.ndarray]
 
 
 @dataclass
@@ -77,6 +83,7 @@ class Drives:
     def add(self, frames: Iterable[Frame], *, name: str = "frames") -> None:
         """Reads a drive once. BadInput when it has no window: three images in a row, the middle one with LiDAR points in view."""
         drive: Drive | None = None
+        grey_before = np.zeros((0, 0), np.uint8)
         rng = np.random.default_rng(0)
         for frame in frames:
             height, width = frame.image.shape[:2]
@@ -84,10 +91,14 @@ class Drives:
             w = round(width * h / height)
             if drive is None:
                 K = camera.resize_K(frame.calibration.K, from_size=(height, width), to_size=(h, w))
-                drive = Drive([], K, [], [])
+                drive = Drive([], K, [], [], [])
             elif drive.images[0].shape[:2] != (h, w):
                 raise BadInput(f"{name}: wanted one image size in a drive, got {drive.images[0].shape[:2]} and then {(h, w)} (scaled)")
             drive.images.append(cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_AREA))
+            grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+            moved = camera_motion(grey_before, grey, drive.points[-1], frame.calibration.K) if drive.points else None
+            drive.motions.append(np.full((4, 4), np.nan) if moved is None else moved)
+            grey_before = grey
             drive.points.append(_points_in_view(frame, self.config.max_points, rng))
             drive.stamps.append(frame.stamp_ns)
         count = len(self.windows)
@@ -143,6 +154,11 @@ class View:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, M, (self.width, self.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
+    def motion(self, T_b_a: np.ndarray) -> np.ndarray:
+        """(4, 4) between two cameras -> the same between the two views: mirrored with them."""
+        mirror = np.diag([-1.0, 1, 1, 1]) if self.flip else np.eye(4)
+        return mirror @ T_b_a @ mirror
+
     def depth(self, points: np.ndarray, K: np.ndarray) -> np.ndarray:
         """(M, 3) camera-frame points, far ones first, and the source's K -> (height, width) float32 sparse depth, NaN = none."""
         if self.flip:
@@ -176,8 +192,6 @@ def full_view(size: tuple[int, int], *, height: int, width: int) -> View:
 
 def recolour(rng: np.random.Generator, images: list[np.ndarray], config: SampleConfig) -> list[np.ndarray]:
     """Another camera, another light: one random look for all (H, W, 3) uint8 images of a window, a little exposure for each."""
-    if rng.random() >= config.colour:
-        return images
     h, w = images[0].shape[:2]
     matrix = _hue_saturation(np.deg2rad(rng.uniform(-1, 1) * config.hue_deg), 1 + rng.uniform(-1, 1) * config.saturation)
     if rng.random() < config.grey:
@@ -224,24 +238,28 @@ class Batches:
 
     image (B, 3, H, W) 0..1; K (B, 3, 3) float32 pixels of it; depth (B, 1, H, W) metres, NaN = none;
     with pairs also neighbours (B, 2, 3, H, W): previous and next, and target and others: the same images before recolouring,
-    for photometric losses. Views of pairs hardly zoom, since a pose network cannot tell rotation from focal length.
+    for photometric losses; and motions (B, 2, 4, 4), measured T_previous_image and T_next_image, metres, NaN = none.
+    Views of pairs hardly zoom, since a pose network cannot tell rotation from focal length.
     """
 
     def __init__(self, drives: Drives, *, height: int, width: int, batch: int, seed: int) -> None:
         self.drives, self.height, self.width, self.batch, self.seed = drives, height, width, batch, seed
 
     def __call__(self, step: int, *, pairs: bool) -> dict[str, Tensor]:
-        images, clean, Ks, depths = [], [], [], []
+        config = self.drives.config
+        images, clean, Ks, depths, motions = [], [], [], [], []
         for k in range(self.batch):
             rng = np.random.default_rng((self.seed, step, k))
             which, i = self.drives.windows[self._window(step * self.batch + k)]
             drive = self.drives.drives[which]
-            view = random_view(rng, drive.images[i].shape[:2], self.drives.config, height=self.height, width=self.width, zoom=not pairs)
+            view = random_view(rng, drive.images[i].shape[:2], config, height=self.height, width=self.width, zoom=not pairs)
             chosen = [i, i - 1, i + 1] if pairs else [i]
             clean.append([view.image(drive.images[j]) for j in chosen])
-            images.append(recolour(rng, clean[-1], self.drives.config))
+            share = config.pair_colour if pairs else config.colour
+            images.append(recolour(rng, clean[-1], config) if rng.random() < share else clean[-1])
             Ks.append(view.K(drive.K))
             depths.append(view.depth(drive.points[i], drive.K))
+            motions.append([view.motion(pose.inverse(drive.motions[i])), view.motion(drive.motions[i + 1])])
         window = _tensor(images)
         out = {
             "image": window[:, 0].contiguous(memory_format=torch.channels_last),
@@ -250,7 +268,8 @@ class Batches:
         }
         if pairs:
             before = _tensor(clean)
-            out |= {"neighbours": window[:, 1:], "target": before[:, 0], "others": before[:, 1:]}
+            out |= {"neighbours": window[:, 1:], "target": before[:, 0], "others": before[:, 1:],
+                    "motions": torch.from_numpy(np.array(motions, np.float32))}
         return out
 
     def _window(self, draw: int) -> int:

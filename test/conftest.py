@@ -38,17 +38,17 @@ def kitti_bag(kitti_folder) -> Path:
     if not command.is_file():
         pytest.skip(f"needs {command} (requirements/learn.txt)")
     bag = kitti_folder / "k.mcap"
-    subprocess.run([command, "--date", "2011_09_26", "--drive", "0009", "--kitti-dir", kitti_folder, "--output", bag, "--frames", "51"],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [command, "--date", "2011_09_26", "--drive", "0009", "--kitti-dir", kitti_folder, "--output", bag, "--frames", "51"],
+        check=True,
+        capture_output=True,
+    )
     return bag
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A model whose answers are plain arithmetic: depth = 5 + 40 * mean colour, forward motion = 10 * (mean image - mean neighbour).
-
-    Its translation changes sign with the order of the images, as a perfect network's would.
-    """
+    """A model whose answers are plain arithmetic: depth = 5 + 40 * mean colour, forward motion = 10 * (mean neighbour - mean image)."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
@@ -71,14 +71,29 @@ def tiny_model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
     node = helper.make_node
-    save(folder / "depth.onnx",
-         [node("ReduceMean", ["image", "channels"], ["grey"], keepdims=1), node("Mul", ["grey", "forty"], ["range"]), node("Add", ["range", "five"], ["depth"])],
-         [("image", [1, 3, 32, 64])], ("depth", [1, 1, 32, 64]), [axes("channels", [1]), tensor("forty", 40.0), tensor("five", 5.0)])
-    save(folder / "pose.onnx",
-         [node("Sub", ["image", "neighbour"], ["difference"]), node("ReduceMean", ["difference", "all"], ["mean"], keepdims=0),
-          node("Mul", ["mean", "forward"], ["motion"]), node("Reshape", ["motion", "shape"], ["pose"])],
-         [("image", [1, 3, 32, 64]), ("neighbour", [1, 3, 32, 64])], ("pose", [1, 6]),
-         [axes("all", [0, 1, 2, 3]), tensor("forward", [0, 0, 0, 0, 0, 10.0]), axes("shape", [1, 6])])
+    save(
+        folder / "depth.onnx",
+        [
+            node("ReduceMean", ["image", "channels"], ["grey"], keepdims=1),
+            node("Mul", ["grey", "forty"], ["range"]),
+            node("Add", ["range", "five"], ["depth"]),
+        ],
+        [("image", [1, 3, 32, 64])],
+        ("depth", [1, 1, 32, 64]),
+        [axes("channels", [1]), tensor("forty", 40.0), tensor("five", 5.0)],
+    )
+    save(
+        folder / "pose.onnx",
+        [
+            node("Sub", ["image", "neighbour"], ["difference"]),
+            node("ReduceMean", ["difference", "all"], ["mean"], keepdims=0),
+            node("Mul", ["mean", "forward"], ["motion"]),
+            node("Reshape", ["motion", "shape"], ["pose"]),
+        ],
+        [("image", [1, 3, 32, 64]), ("neighbour", [1, 3, 32, 64])],
+        ("pose", [1, 6]),
+        [axes("all", [0, 1, 2, 3]), tensor("forward", [0, 0, 0, 0, 0, 10.0]), axes("shape", [1, 6])],
+    )
     save_manifest(Model(folder, "depth", {"depth": {}, "pose": {}}, height=32, width=64, canonical_focal_px=40.0))
     assert json.loads((folder / "manifest.json").read_text())["height"] == 32
     return folder

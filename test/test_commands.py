@@ -20,11 +20,19 @@ def drive_bag(tmp_path_factory):
     """Eight images of a car that nears a wall, scans, and the truth of where it went."""
     path = tmp_path_factory.mktemp("bag") / "drive"
     with Writer(path) as bag:
-        bag.write("/tf_static", messages.transforms([("base_link", "camera", T_BASE_CAMERA), ("base_link", "lidar", T_BASE_LIDAR)], stamp_ns=START), START)
+        bag.write(
+            "/tf_static",
+            messages.transforms([("base_link", "camera", T_BASE_CAMERA), ("base_link", "lidar", T_BASE_LIDAR)], stamp_ns=START),
+            START,
+        )
         for i in range(8):
             stamp = START + (i + 1) * TENTH
             bag.write("/lidar/points", messages.points(scan(25.0 - i, stamp_ns=stamp - 30_000_000)), stamp - 30_000_000)
-            bag.write("/camera/image", messages.image(np.full((96, 192, 3), 40 + 10 * i, np.uint8), "rgb8", stamp_ns=stamp, frame_id="camera"), stamp)
+            bag.write(
+                "/camera/image",
+                messages.image(np.full((96, 192, 3), 40 + 10 * i, np.uint8), "rgb8", stamp_ns=stamp, frame_id="camera"),
+                stamp,
+            )
             bag.write("/camera/camera_info", messages.camera_info(CALIBRATION, stamp_ns=stamp), stamp)
             T = np.eye(4)
             T[0, 3] = i
@@ -51,12 +59,22 @@ def test_evaluate_odometry_finds_the_truth_in_the_bag(drive_bag, tiny_model, tmp
 
 def test_evaluate_bev(drive_bag, tiny_model, tmp_path):
     assert main(["evaluate", "bev", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path / "j.json")]) == 0
-    assert set(json.loads((tmp_path / "j.json").read_text())["by_range"]["0-40 m"]) == {"accuracy_m", "completeness_m", "f_score_0.2", "f_score_0.5"}
+    assert set(json.loads((tmp_path / "j.json").read_text())["by_range"]["0-40 m"]) == {
+        "accuracy_m",
+        "completeness_m",
+        "f_score_0.2",
+        "f_score_0.5",
+    }
 
 
 def test_predict_depth_of_images_is_metres_at_their_size(tiny_model, tmp_path):
     cv2.imwrite(str(tmp_path / "street.png"), np.full((60, 90, 3), 51, np.uint8))
-    assert main(["predict", "depth", str(tmp_path / "street.png"), "--focal", "75", "--model", str(tiny_model), "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main(
+            ["predict", "depth", str(tmp_path / "street.png"), "--focal", "75", "--model", str(tiny_model), "--out", str(tmp_path / "out")]
+        )
+        == 0
+    )
     depth = np.load(tmp_path / "out" / "street.npy")
     assert (depth.shape, depth.dtype) == ((60, 90), np.float32)
     # 5 + 40 * 0.2 canonical metres, for a camera of 75 px in 60 rows: 75 * 32 / 60 / 40 of them.
@@ -92,7 +110,9 @@ def test_a_bag_without_a_camera(capsys, tiny_model, tmp_path):
 def test_a_camera_without_calibration(capsys, tiny_model, tmp_path):
     with Writer(tmp_path / "raw") as bag:
         bag.write("/image", messages.image(np.zeros((48, 64, 3), np.uint8), "rgb8", stamp_ns=START, frame_id="camera"), START)
-    assert "no sensor_msgs/msg/CameraInfo for /image" in refused(capsys, "predict", "depth", tmp_path / "raw", "--model", tiny_model, "--out", tmp_path / "out")
+    assert "no sensor_msgs/msg/CameraInfo for /image" in refused(
+        capsys, "predict", "depth", tmp_path / "raw", "--model", tiny_model, "--out", tmp_path / "out"
+    )
     assert not (tmp_path / "out").exists()
 
 

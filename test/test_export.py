@@ -21,9 +21,10 @@ from depth_perception.train.fit import History
 TINY = recipe.Config(height=64, width=96, student=StudentConfig(channels=(4, 8, 8, 8, 8)), s1=DepthNetConfig(channels=(4, 4, 4, 4, 4)),
                      pose=PoseNetConfig(channels=(4, 4, 4, 4, 4)))
 # what a TensorRT parser is known to take; batch norm must be folded away
-STUDENT = {"Add", "Concat", "Conv", "HardSwish", "Mul", "Reciprocal", "ReduceMean", "Resize", "Sigmoid", "Slice", "Softmax", "Split", "Sub", "Div", "Constant"}
-S1 = {"Add", "Concat", "Conv", "Mul", "Relu", "Resize", "Sigmoid", "Sub", "Div", "Reciprocal", "Constant"}
-POSE = {"Concat", "Conv", "Mul", "ReduceMean", "Relu", "Sub", "Constant"}
+HEAD = {"Add", "Concat", "Constant", "Conv", "Div", "Mul", "Reciprocal", "Resize", "Sigmoid", "Sub"}
+STUDENT = HEAD | {"HardSwish", "ReduceMean", "Slice", "Softmax", "Split"}
+S1 = HEAD | {"Relu"}
+POSE = {"AveragePool", "Concat", "Conv", "Mul", "ReduceMean", "Relu", "Sub", "Constant"}
 
 
 def trained(path, **changes):

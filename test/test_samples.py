@@ -108,12 +108,13 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 def test_shapes_and_that_targets_are_not_recoloured():
-    x = batches(colour=1.0)(0, pairs=True)
+    x = batches(pair_colour=1.0)(0, pairs=True)
     assert {k: tuple(v.shape) for k, v in x.items()} == {
         "image": (3, 3, 32, 64), "K": (3, 3, 3), "depth": (3, 1, 32, 64),
-        "neighbours": (3, 2, 3, 32, 64), "target": (3, 3, 32, 64), "others": (3, 2, 3, 32, 64)}
-    assert 0 <= x["image"].min() and x["image"].max() <= 1 and not torch.equal(x["image"], x["target"])
-    plain = batches(colour=0.0)(0, pairs=True)
+        "neighbours": (3, 2, 3, 32, 64), "target": (3, 3, 32, 64), "others": (3, 2, 3, 32, 64),
+        "motions": (3, 2, 4, 4)}
+    assert x["image"].min() >= 0 and x["image"].max() <= 1 and not torch.equal(x["image"], x["target"])
+    plain = batches(pair_colour=0.0)(0, pairs=True)
     assert torch.equal(plain["image"], plain["target"]) and torch.equal(plain["neighbours"], plain["others"])
     assert set(batches()(0, pairs=False)) == {"image", "K", "depth"}
 
@@ -128,14 +129,14 @@ def test_every_window_comes_once_per_epoch():
 @settings(max_examples=20, deadline=None)
 def test_recolouring_keeps_the_kind_of_image_and_gives_one_look_to_a_window(seed):
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
-    out = recolour(np.random.default_rng(seed), [image, image], SampleConfig(colour=1, exposure=0, noise_share=0))
+    out = recolour(np.random.default_rng(seed), [image, image], SampleConfig(exposure=0, noise_share=0))
     assert [(x.shape, x.dtype) for x in out] == [(image.shape, np.uint8)] * 2
     assert (out[0] == out[1]).all()
 
 
 def test_grey_is_grey():
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
-    out = recolour(np.random.default_rng(0), [image], SampleConfig(colour=1, grey=1, cast=0, noise_share=0))[0]
+    out = recolour(np.random.default_rng(0), [image], SampleConfig(grey=1, cast=0, noise_share=0))[0]
     assert (np.ptp(out.astype(int), axis=2) == 0).all()
 
 

@@ -30,10 +30,14 @@ def run(args: argparse.Namespace) -> int:
     bag = args.bag
     if bag is None:
         bag = str(out / f"simulated_{args.seconds:g}s")
-        if not Path(bag).exists() and (code := main(["simulate", "--seconds", str(args.seconds), "--seed", "3", "--no-truth", "--out", bag])):
+        if not Path(bag).exists() and (
+            code := main(["simulate", "--seconds", str(args.seconds), "--seed", "3", "--no-truth", "--out", bag])
+        ):
             return code
     results = [bench.drive(bag, args.model) for _ in range(args.repeats)]
-    write_atomically(out / "drive.json", json.dumps({"name": "drive", **bench.machine(), "bag": Path(bag).name, "results": results}, indent=2) + "\n")
+    write_atomically(
+        out / "drive.json", json.dumps({"name": "drive", **bench.machine(), "bag": Path(bag).name, "results": results}, indent=2) + "\n"
+    )
     print(bench.table(results))
     print(f"written to {out / 'drive.json'}")
     return 0

@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="model directory (default: the shipped student)")
     parser.add_argument("--reference", help="odometry: a KITTI or TUM pose file, a topic, PARENT:CHILD of TF, or kiss-icp")
     parser.add_argument("--truth", help="depth: score against this topic of true depth images instead of the LiDAR")
-    parser.add_argument("--align", choices=["none", "scale"], default="none", help="odometry: scale the estimate to the reference's length first")
+    parser.add_argument(
+        "--align", choices=["none", "scale"], default="none", help="odometry: scale the estimate to the reference's length first"
+    )
     parser.add_argument("--json", help="write the scores here")
     add_topic_arguments(parser)
 
@@ -32,7 +34,12 @@ def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
 
 def reader_options(args: argparse.Namespace) -> dict[str, Any]:
     """The topic flags as keyword arguments of `bag.frames`."""
-    return {"image_topic": args.image_topic, "info_topic": args.info_topic, "points_topic": args.points_topic, "calibration": args.calibration}
+    return {
+        "image_topic": args.image_topic,
+        "info_topic": args.info_topic,
+        "points_topic": args.points_topic,
+        "calibration": args.calibration,
+    }
 
 
 def run(args: argparse.Namespace) -> int:

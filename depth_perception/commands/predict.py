@@ -16,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="IMAGE|DIR|BAG")
     parser.add_argument("--out", required=True, help="folder for NAME.npy (float32, metres, NaN = none) and NAME.png")
     parser.add_argument("--model", help="model directory (default: the shipped student)")
-    parser.add_argument("--focal", type=float, help="focal length of plain images in pixels; without it the camera the network was trained for is assumed, and said")
+    parser.add_argument(
+        "--focal",
+        type=float,
+        help="focal length of plain images in pixels; without it the camera the network was trained for is assumed, and said",
+    )
     add_topic_arguments(parser)
 
 
@@ -68,7 +72,13 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
         path = Path(given)
         if not path.exists():
             raise BadInput(f"{path}: wanted an image, a folder or a bag, there is nothing")
-        files = [path] if path.suffix.lower() in suffixes else sorted(f for f in path.iterdir() if f.suffix.lower() in suffixes) if path.is_dir() else []
+        files = (
+            [path]
+            if path.suffix.lower() in suffixes
+            else sorted(f for f in path.iterdir() if f.suffix.lower() in suffixes)
+            if path.is_dir()
+            else []
+        )
         if not files:
             for frame in bag.frames(path, pairing="latest", **reader_options(args)):
                 yield str(frame.stamp_ns), frame

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--config", metavar="YAML", help="overrides, see config/train/depth.yaml")
     parser.add_argument("--init", metavar="DIR", help="start from a model's weights")
+    parser.add_argument("--init-pose", metavar="DIR", help="start from the pose network of this model (any depth network)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--json", metavar="PATH", help="write the result's numbers here")
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         config = dataclasses.replace(config, network=args.network)
     out = Path(args.out)
     history = depth.train(args.bag, out, config=config, budget=budget, batch=args.batch, seed=args.seed, init=args.init,
-                          resume=args.resume, command=args.command_line)
+                          init_pose=args.init_pose, resume=args.resume, command=args.command_line)
     exported = export(out)
     result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
               "export": exported.lineage["export"]}

@@ -65,7 +65,9 @@ class BevScore:
 
     def result(self) -> dict[str, Any]:
         """Mean of each figure over the frames, by range."""
-        by_range = {name: {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]} for name, rows in self._rows.items()}
+        by_range = {
+            name: {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]} for name, rows in self._rows.items()
+        }
         return {"by_range": by_range, "frames": max((len(rows) for rows in self._rows.values()), default=0)}
 
 

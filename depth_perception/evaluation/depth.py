@@ -21,8 +21,11 @@ def split_beams(frame: Frame) -> tuple[Frame, Frame]:
 
 
 def _only(scan, keep):  # type: ignore[no-untyped-def]
-    return replace(scan, points=scan.points[keep], **{name: None if getattr(scan, name) is None else getattr(scan, name)[keep]
-                                                      for name in ("intensity", "ring", "time_s")})
+    return replace(
+        scan,
+        points=scan.points[keep],
+        **{name: None if getattr(scan, name) is None else getattr(scan, name)[keep] for name in ("intensity", "ring", "time_s")},
+    )
 
 
 class DepthScore:
@@ -72,5 +75,7 @@ class DepthScore:
 
     def result(self) -> dict[str, Any]:
         """Mean of each error over the frames."""
-        means: dict[str, Any] = {name: {key: round(float(np.mean([row[key] for row in rows])), 5) for key in rows[0]} for name, rows in self._rows.items()}
+        means: dict[str, Any] = {
+            name: {key: round(float(np.mean([row[key] for row in rows])), 5) for key in rows[0]} for name, rows in self._rows.items()
+        }
         return means | {"frames": len(self._rows.get("metric", [])), "points": self._points}

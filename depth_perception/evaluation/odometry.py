@@ -13,8 +13,15 @@ from depth_perception.systems.odometry import T_BODY_OPTICAL
 from depth_perception.train import metrics
 
 
-def score(stamps_ns: list[int], T_odom_base: list[np.ndarray], reference: Reference, calibration: Calibration, tree: FrameTree, *,
-          align: bool = False) -> dict[str, Any]:
+def score(
+    stamps_ns: list[int],
+    T_odom_base: list[np.ndarray],
+    reference: Reference,
+    calibration: Calibration,
+    tree: FrameTree,
+    *,
+    align: bool = False,
+) -> dict[str, Any]:
     """Errors of a trajectory of the body, compared in the frame that the reference moves.
 
     stamps_ns, T_odom_base: one per image, the first one the identity at the first image.
@@ -24,7 +31,9 @@ def score(stamps_ns: list[int], T_odom_base: list[np.ndarray], reference: Refere
     stamps = np.array(stamps_ns, np.int64)
     if reference.stamps_ns is None:
         if len(reference.poses) != len(estimate):
-            raise BadInput(f"reference {reference.source}: has {len(reference.poses)} poses for {len(estimate)} images; a KITTI file needs one each")
+            raise BadInput(
+                f"reference {reference.source}: has {len(reference.poses)} poses for {len(estimate)} images; a KITTI file needs one each"
+            )
         truth, inside = reference.poses, np.ones(len(estimate), bool)
     else:
         truth, inside = reference.at(stamps)
@@ -35,7 +44,10 @@ def score(stamps_ns: list[int], T_odom_base: list[np.ndarray], reference: Refere
         ratio = metrics.path_lengths(truth)[-1] / max(metrics.path_lengths(estimate)[-1], 1e-9)
         estimate = estimate.copy()
         estimate[:, :3, 3] *= ratio
-    return {key: round(value, 5) for key, value in metrics.odometry_errors(estimate, truth).items()} | {"reference": reference.source, "aligned": align}
+    return {key: round(value, 5) for key, value in metrics.odometry_errors(estimate, truth).items()} | {
+        "reference": reference.source,
+        "aligned": align,
+    }
 
 
 def _T_base_reference(frame: str, calibration: Calibration, tree: FrameTree) -> np.ndarray:
@@ -53,4 +65,3 @@ def _T_base_reference(frame: str, calibration: Calibration, tree: FrameTree) -> 
     if calibration.T_base_camera is not None and frame != calibration.base_frame:
         raise BadInput(f"reference: moves {frame!r}, which TF static does not connect to {calibration.base_frame!r}")
     return np.eye(4)
-

@@ -27,7 +27,9 @@ from depth_perception.systems.odometry import Odometry, OdometryOutput
 def systems(model: Model, *, threads: int = 2) -> Drive:
     """The systems of a model, exactly as the node builds them with default parameters."""
     sizes: dict[str, Any] = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
-    return Drive(Depth(Engine(model.onnx("depth"), threads=threads), **sizes), Odometry(Engine(model.onnx("pose"), threads=threads), **sizes), Bev())
+    return Drive(
+        Depth(Engine(model.onnx("depth"), threads=threads), **sizes), Odometry(Engine(model.onnx("pose"), threads=threads), **sizes), Bev()
+    )
 
 
 def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **options: Any) -> dict[str, Any]:
@@ -46,7 +48,8 @@ def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **opt
                 score.add_truth(output.depth / np.float32(output.scale.value), true)
     result = score.result()
     if result["frames"] == 0:
-        raise BadInput(f"evaluate depth: {', '.join(bag_paths)} has no image with {'true depth on ' + truth if truth else 'a LiDAR scan and known extrinsics'}")
+        wanted = f"true depth on {truth}" if truth else "a LiDAR scan and known extrinsics"
+        raise BadInput(f"evaluate depth: {', '.join(bag_paths)} has no image with {wanted}")
     return result
 
 
@@ -63,7 +66,8 @@ def odometry(bag_path: str, model: Model, *, reference: str | None = None, align
     """Odometry scores of one bag; scans are paired as when driving, for the metric scale comes from them."""
     drive = systems(model)
     drive.bev = None
-    stamps, poses = [], []
+    stamps: list[int] = []
+    poses: list[np.ndarray] = []
     reader = bags.FrameReader(bag_path, pairing="latest", **options)
     for frame in _progress(reader):
         outputs = [output for output in drive.step(frame) if isinstance(output, OdometryOutput)]

@@ -56,16 +56,24 @@ def load(reference: str | None, bag_path: str) -> Reference:
         return _tf(bag, parent, child)
     if reference is not None:
         if reference not in bag.topics:
-            raise BadInput(f"reference {reference!r}: is no file, no PARENT:CHILD, not kiss-icp, and no topic of {bag_path} ({', '.join(bag.topics)})")
+            raise BadInput(
+                f"reference {reference!r}: is no file, no PARENT:CHILD, not kiss-icp, and no topic of {bag_path} ({', '.join(bag.topics)})"
+            )
         return _topic(bag, reference)
-    topics = [t for t, (type_name, _) in bag.topics.items() if type_name in ("nav_msgs/msg/Odometry", "geometry_msgs/msg/PoseStamped") and t != "/odometry"]
+    topics = [
+        t
+        for t, (type_name, _) in bag.topics.items()
+        if type_name in ("nav_msgs/msg/Odometry", "geometry_msgs/msg/PoseStamped") and t != "/odometry"
+    ]
     if len(topics) == 1:
         return _topic(bag, topics[0])
     pairs = _moving_pairs(bag)
     if not topics and len(pairs) == 1:
         return _tf(bag, *pairs[0])
     names = topics + [":".join(pair) for pair in pairs]
-    raise BadInput(f"reference: {bag_path} has {'several: ' + ', '.join(names) + '; name one' if names else 'no odometry, pose or moving TF; name a pose file or kiss-icp'} with --reference")
+    if names:
+        raise BadInput(f"reference: {bag_path} has several: {', '.join(names)}; name one with --reference")
+    raise BadInput(f"reference: {bag_path} has no odometry, pose or moving TF; name a pose file or kiss-icp with --reference")
 
 
 def _file(path: Path) -> Reference:
@@ -120,7 +128,9 @@ def _tf(bag: Bag, parent: str, child: str) -> Reference:
                 stamps.append(stamp_ns(t.header))
                 poses.append(pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])))
     if len(poses) < 2:
-        raise BadInput(f"reference {parent}:{child}: /tf has {len(poses)} such transforms; it has {[':'.join(pair) for pair in _moving_pairs(bag)]}")
+        raise BadInput(
+            f"reference {parent}:{child}: /tf has {len(poses)} such transforms; it has {[':'.join(pair) for pair in _moving_pairs(bag)]}"
+        )
     return _sorted(stamps, poses, child, f"/tf {parent}:{child}")
 
 
@@ -140,7 +150,8 @@ def _kiss_icp(bag_path: str) -> Reference:
     config = KISSConfig()
     config.mapping.voxel_size = config.data.max_range / 100.0
     odometry = KissICP(config)
-    stamps, poses = [], []
+    stamps: list[int] = []
+    poses: list[np.ndarray] = []
     for frame in frames(bag_path, pairing="nearest"):
         if frame.scan is None or (stamps and frame.scan.stamp_ns <= stamps[-1]):
             continue

@@ -55,6 +55,20 @@ def posed(estimate: Tensor, truth: Tensor, K: Tensor, *, predicted: Tensor, meas
     return _reduce(((a - b) ** 2).mean(1, keepdim=True), measured.flatten(2), reduction)
 
 
+def carried(truth: Tensor, K: Tensor, *, predicted: Tensor, measured_motion: Tensor) -> Tensor:
+    """`posed` with the truth on both sides, relative: |T_predicted P - T_measured P| / z, the motion's own loss, ours. A scalar.
+
+    Divided by z it is about an error in the image: a metre counts at 5 m and hardly at 50 m, as the pose network sees it.
+    A measured_motion of NaN is none, and leaves the loss.
+    """
+    known = torch.isfinite(measured_motion).all(2).all(1).view(-1, 1, 1)
+    motion = torch.where(known, measured_motion, torch.eye(4, dtype=K.dtype, device=K.device))
+    measured, filled = _measured(truth)
+    xyz = points(filled, K)
+    error = (move(predicted, xyz) - move(motion, xyz)).abs().sum(1, keepdim=True) / xyz[:, 2:]
+    return _reduce(error, measured.flatten(2) & known, "mean")
+
+
 def signed(estimate: Tensor, truth: Tensor) -> Tensor:
     """The text's simple variant, the mean of signed differences (step 1024), literal. Trap: errors cancel. A scalar."""
     measured, filled = _measured(truth)

@@ -42,4 +42,9 @@ class DisparityHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) features -> (B, 1, H, W) depth, canonical metres."""
         with torch.autocast(features.device.type, enabled=False):  # the logit is a log depth: bfloat16 would round it to 3 %
-            return 1 / (self.far + (self.near - self.far) * torch.sigmoid(self.conv(features.float())))
+            return 1 / (self.far + (self.near - self.far) * torch.sigmoid(self.conv(single(features))))
+
+
+def single(x: Tensor) -> Tensor:
+    """`x` in float32; says nothing to an exporter when it already is."""
+    return x if x.dtype == torch.float32 else x.float()

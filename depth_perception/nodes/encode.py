@@ -32,7 +32,9 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 def float_image(values: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     """(H, W) float32 -> Image 32FC1."""
     height, width = values.shape
-    return Image(header=header(stamp_ns, frame_id), height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width, data=_bytes(values))
+    return Image(
+        header=header(stamp_ns, frame_id), height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width, data=_bytes(values)
+    )
 
 
 def depth_image(output: DepthOutput) -> Image:
@@ -50,8 +52,16 @@ def camera_info(calibration: Calibration, stamp_ns: int) -> CameraInfo:
     K = calibration.K
     P = np.zeros((3, 4))
     P[:, :3] = K
-    return CameraInfo(header=header(stamp_ns, calibration.frame_id), height=calibration.height, width=calibration.width,
-                      distortion_model="plumb_bob", d=[0.0] * 5, k=K.ravel().tolist(), r=np.eye(3).ravel().tolist(), p=P.ravel().tolist())
+    return CameraInfo(
+        header=header(stamp_ns, calibration.frame_id),
+        height=calibration.height,
+        width=calibration.width,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=K.ravel().tolist(),
+        r=np.eye(3).ravel().tolist(),
+        p=P.ravel().tolist(),
+    )
 
 
 def odometry(output: OdometryOutput, odom_frame: str) -> Odometry:
@@ -82,8 +92,17 @@ def cloud(output: BevOutput) -> PointCloud2:
     names = ("x", "y", "z", "confidence")
     fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate(names)]
     count = len(output.points)
-    return PointCloud2(header=header(output.stamp_ns, output.base_frame), height=1, width=count, fields=fields, is_bigendian=False,
-                       point_step=16, row_step=16 * count, data=_bytes(output.points), is_dense=True)
+    return PointCloud2(
+        header=header(output.stamp_ns, output.base_frame),
+        height=1,
+        width=count,
+        fields=fields,
+        is_bigendian=False,
+        point_step=16,
+        row_step=16 * count,
+        data=_bytes(output.points),
+        is_dense=True,
+    )
 
 
 def occupancy_grid(output: BevOutput) -> OccupancyGrid:

@@ -20,7 +20,9 @@ from depth_perception.nodes.mailbox import Mailbox
 from depth_perception.nodes.optional import TFMessage
 
 SENSOR = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,17 @@ class Inputs:
     def _calibrated(self) -> tuple[Calibration, decode.Rectifier]:
         """The camera's calibration, made anew only when its CameraInfo, TF or the LiDAR's frame has changed."""
         info = self._info
-        key = (info.width, info.height, info.distortion_model, *info.k, *info.d, *info.p, info.header.frame_id, self._tree_version, self._lidar_frame)
+        key = (
+            info.width,
+            info.height,
+            info.distortion_model,
+            *info.k,
+            *info.d,
+            *info.p,
+            info.header.frame_id,
+            self._tree_version,
+            self._lidar_frame,
+        )
         if self._calibration is None or self._calibration[0] != key:
             calibration = decode.calibration(info, self._tree, lidar_frame=self._lidar_frame, base_frame=self._config.base_frame or None)
             self._calibration = (key, self._with_parameters(calibration), decode.Rectifier(info))

@@ -43,10 +43,14 @@ class Observer(Node):
         self.status: dict[str, str] = {}
         self.level, self.message = DiagnosticStatus.OK, ""
         for type_, topic, callback in (
-            (Image, "depth/image", self._on_depth), (Image, "depth/confidence", self._on_confidence),
-            (Float32MultiArray, "depth/scale", self._on_scale), (Odometry, "odometry", self._on_odometry),
-            (PointCloud2, "bev/points", self._on_cloud), (OccupancyGrid, "bev/grid", self._on_grid),
-            (Float32MultiArray, f"{namespace}/latency_ms", self._on_latency), (DiagnosticArray, "/diagnostics", self._on_diagnostics),
+            (Image, "depth/image", self._on_depth),
+            (Image, "depth/confidence", self._on_confidence),
+            (Float32MultiArray, "depth/scale", self._on_scale),
+            (Odometry, "odometry", self._on_odometry),
+            (PointCloud2, "bev/points", self._on_cloud),
+            (OccupancyGrid, "bev/grid", self._on_grid),
+            (Float32MultiArray, f"{namespace}/latency_ms", self._on_latency),
+            (DiagnosticArray, "/diagnostics", self._on_diagnostics),
         ):
             self.create_subscription(type_, topic, callback, RELIABLE)
 
@@ -87,7 +91,9 @@ class Observer(Node):
     def _on_odometry(self, message: Odometry) -> None:
         p, q = message.pose.pose.position, message.pose.pose.orientation
         self.base_frame = message.child_frame_id
-        self.trajectory.append((decode.stamp_ns(message.header), pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))))
+        self.trajectory.append(
+            (decode.stamp_ns(message.header), pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])))
+        )
 
     def _on_latency(self, message: Float32MultiArray) -> None:
         self.latencies.append(_named(message))

@@ -92,8 +92,12 @@ class Perception(LifecycleNode):
         )
         types = {"latency": (Float32MultiArray, "~/latency_ms")}
         if "depth" in self._publishes:
-            types |= {"depth": (Image, "depth/image"), "info": (CameraInfo, "depth/camera_info"), "confidence": (Image, "depth/confidence"),
-                      "scale": (Float32MultiArray, "depth/scale")}
+            types |= {
+                "depth": (Image, "depth/image"),
+                "info": (CameraInfo, "depth/camera_info"),
+                "confidence": (Image, "depth/confidence"),
+                "scale": (Float32MultiArray, "depth/scale"),
+            }
         if "odometry" in self._publishes:
             types |= {"odometry": (OdometryMessage, "odometry")}
             if TFMessage is not None and self.get_parameter("publish_tf").value:
@@ -180,7 +184,9 @@ class Perception(LifecycleNode):
         self._send("info", lambda: encode.camera_info(output.calibration, output.stamp_ns))
         self._send("confidence", lambda: encode.confidence_image(output))
         scale = output.scale
-        self._send("scale", lambda: encode.labelled({"scale": scale.value, "sigma": scale.sigma, "inliers": scale.inliers, "points": scale.points}))
+        self._send(
+            "scale", lambda: encode.labelled({"scale": scale.value, "sigma": scale.sigma, "inliers": scale.inliers, "points": scale.points})
+        )
         self._published["depth"] += 1
 
     def _publish_odometry(self, output: OdometryOutput) -> None:
@@ -209,7 +215,9 @@ class Perception(LifecycleNode):
     def _report(self) -> None:
         """Once a second: what came, what was dropped or skipped and why, and how the engine and the scale do."""
         source = self._inputs
-        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: perception", hardware_id="camera", level=DiagnosticStatus.OK, message="running")
+        status = DiagnosticStatus(
+            name=f"{self.get_fully_qualified_name()}: perception", hardware_id="camera", level=DiagnosticStatus.OK, message="running"
+        )
         values: dict[str, object] = {"active": source is not None, "start_to_active_s": f"{self._start_to_active_s:.3f}"}
         if self._error:
             status.level, status.message = DiagnosticStatus.ERROR, self._error
@@ -217,10 +225,18 @@ class Perception(LifecycleNode):
             status.level, status.message = DiagnosticStatus.WARN, "not active"
         else:
             status.level, status.message = self._judge(source)
-            values |= {"images": source.received, "scans": source.scans, "frames": self._frames, "dropped": source.dropped,
-                       "skipped": sum(source.skipped.values()), "engine": self._engines["depth"].name,
-                       "scale": f"{self._scale.value:.4f}", "scale_sigma": f"{self._scale.sigma:.4f}", "scale_inliers": self._scale.inliers,
-                       "rss_mb": f"{psutil.Process().memory_info().rss / 1e6:.1f}"}
+            values |= {
+                "images": source.received,
+                "scans": source.scans,
+                "frames": self._frames,
+                "dropped": source.dropped,
+                "skipped": sum(source.skipped.values()),
+                "engine": self._engines["depth"].name,
+                "scale": f"{self._scale.value:.4f}",
+                "scale_sigma": f"{self._scale.sigma:.4f}",
+                "scale_inliers": self._scale.inliers,
+                "rss_mb": f"{psutil.Process().memory_info().rss / 1e6:.1f}",
+            }
             values |= {f"published_{system}": self._published[system] for system in self._publishes}
             if self._recent_ms:
                 values["latency_ms_p50"] = f"{np.median(self._recent_ms):.2f}"
@@ -239,7 +255,10 @@ class Perception(LifecycleNode):
             sentence, count = source.skipped.most_common(1)[0]
             return DiagnosticStatus.WARN, f"{count} skipped: {sentence}"
         if self._scale.inliers == 0:
-            return DiagnosticStatus.WARN, f"no LiDAR return fits the images ({self.resolve_topic_name('points')}): depth has the network's own scale"
+            return (
+                DiagnosticStatus.WARN,
+                f"no LiDAR return fits the images ({self.resolve_topic_name('points')}): depth has the network's own scale",
+            )
         return DiagnosticStatus.OK, "running"
 
 

@@ -26,8 +26,18 @@ class Played:
     missing: dict[str, str]
 
 
-def rehearse(observer: Any, bag: str, topics: dict[str, str | None], *, compressed: bool = False, model: str = "", rate: float = 1.0,
-             stamp_now: bool = False, parameters: dict[str, Any] | None = None, progress: Callable[[int], object] = lambda done: None) -> Played:
+def rehearse(
+    observer: Any,
+    bag: str,
+    topics: dict[str, str | None],
+    *,
+    compressed: bool = False,
+    model: str = "",
+    rate: float = 1.0,
+    stamp_now: bool = False,
+    parameters: dict[str, Any] | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Played:
     """Starts the `drive` node, waits until it is active, plays the bag, waits for the last answer, stops the node.
 
     Args:
@@ -48,8 +58,24 @@ def rehearse(observer: Any, bag: str, topics: dict[str, str | None], *, compress
     try:
         _spin_until(observer, lambda: observer.active, 30.0, node)
         player = subprocess.Popen(
-            [sys.executable, "-m", "depth_perception.nodes.player", "--bag", bag, "--rate", str(rate), "--wait-for", str(topics["image"]),
-             "--topics", *played, *(["--stamp-now"] if stamp_now else [])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [
+                sys.executable,
+                "-m",
+                "depth_perception.nodes.player",
+                "--bag",
+                bag,
+                "--rate",
+                str(rate),
+                "--wait-for",
+                str(topics["image"]),
+                "--topics",
+                *played,
+                *(["--stamp-now"] if stamp_now else []),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         while player.poll() is None:
             _spin(observer, 0.2)
             progress(len(observer.depth_stamps))

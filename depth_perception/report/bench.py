@@ -19,7 +19,10 @@ from depth_perception import model as models
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on: machine, versions, commit."""
-    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.processor())
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        platform.processor(),
+    )
     names = ("rclpy", "onnxruntime", "numpy", "opencv-python-headless")
     versions = {"python": platform.python_version(), "depth_perception": __version__}
     for name in names:
@@ -27,8 +30,14 @@ def machine() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not from a wheel"
-    commit = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    return {"machine": {"cpu": cpu, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}, "versions": versions, "commit": commit}
+    commit = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
+    ).stdout.strip()
+    return {
+        "machine": {"cpu": cpu, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)},
+        "versions": versions,
+        "commit": commit,
+    }
 
 
 def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
@@ -45,25 +54,40 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
     topics = bags.guess_topics(bag)
     with tempfile.TemporaryDirectory() as folder:
         observer = make_observer(Path(folder), keep_every=0)
-        played = rehearse(observer, bag_path, {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
-                          compressed=bag.topics[topics.image][0].endswith("CompressedImage"), model=str(model.path.resolve()), stamp_now=True)
+        played = rehearse(
+            observer,
+            bag_path,
+            {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
+            compressed=bag.topics[topics.image][0].endswith("CompressedImage"),
+            model=str(model.path.resolve()),
+            stamp_now=True,
+        )
         observer.destroy_node()
     sent, received = played.published[topics.image], len(observer.depth_stamps)
     paired = min(len(observer.depth_ages_ms), len(observer.latencies))
     whole = np.array(observer.depth_ages_ms[:paired])
     engine = np.array([row["engine"] for row in observer.latencies[:paired]])
     stages = {name: _percentiles([row[name] for row in observer.latencies if name in row]) for name in observer.latencies[-1]}
-    return {"overhead_ms": _percentiles(whole - engine), "whole_ms": _percentiles(whole), "stages_ms": stages,
-            "start_to_active_s": float(observer.status["start_to_active_s"]), "frames": sent, "dropped": sent - received,
-            "odometry": len(observer.trajectory), "clouds": len(observer.cloud_stamps), "rss_mb": float(observer.status["rss_mb"])}
+    return {
+        "overhead_ms": _percentiles(whole - engine),
+        "whole_ms": _percentiles(whole),
+        "stages_ms": stages,
+        "start_to_active_s": float(observer.status["start_to_active_s"]),
+        "frames": sent,
+        "dropped": sent - received,
+        "odometry": len(observer.trajectory),
+        "clouds": len(observer.cloud_stamps),
+        "rss_mb": float(observer.status["rss_mb"]),
+    }
 
 
 def table(results: list[dict[str, Any]]) -> str:
     """The three figures of every run, for reading."""
     lines = ["run  overhead p50/p99 ms  start to active s  frames  dropped  RSS MB"]
     for index, row in enumerate(results):
-        overhead = row["overhead_ms"]
-        lines.append(f"{index + 1:3d}  {overhead['p50']:9.2f} / {overhead['p99']:<8.2f}  {row['start_to_active_s']:17.2f}  {row['frames']:6d}  {row['dropped']:7d}  {row['rss_mb']:6.0f}")
+        overhead = f"{row['overhead_ms']['p50']:9.2f} / {row['overhead_ms']['p99']:<8.2f}"
+        counts = f"{row['frames']:6d}  {row['dropped']:7d}  {row['rss_mb']:6.0f}"
+        lines.append(f"{index + 1:3d}  {overhead}  {row['start_to_active_s']:17.2f}  {counts}")
     return "\n".join(lines)
 
 

@@ -37,9 +37,15 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dic
     with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
         observer = make_observer(Path(folder), keep_every=-(-images // SCORED))
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
-            played = rehearse(observer, str(args.bag), {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
-                              compressed=image_type.endswith("CompressedImage"), model=str(model.path.resolve()), rate=args.rate,
-                              progress=lambda done: bar.update(done - bar.n))
+            played = rehearse(
+                observer,
+                str(args.bag),
+                {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
+                compressed=image_type.endswith("CompressedImage"),
+                model=str(model.path.resolve()),
+                rate=args.rate,
+                progress=lambda done: bar.update(done - bar.n),
+            )
         summary = _figures(observer, played, topics.image)
         if not args.no_metrics:
             summary["metrics"] = _metrics(args, model, observer, reading)
@@ -61,12 +67,26 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
     published = int(status.get("published_depth", 0))
     return {
         "frames_in": sent,
-        "depth": {"published": published, "received": len(observer.depth_stamps), "dropped": sent - len(observer.depth_stamps),
-                  "engine_ms": percentiles("engine"), "latency_ms": percentiles("total"), "scale": _last_scale(observer)},
-        "odometry": {"published": int(status.get("published_odometry", 0)), "received": len(observer.trajectory), "ms": percentiles("odometry")},
+        "depth": {
+            "published": published,
+            "received": len(observer.depth_stamps),
+            "dropped": sent - len(observer.depth_stamps),
+            "engine_ms": percentiles("engine"),
+            "latency_ms": percentiles("total"),
+            "scale": _last_scale(observer),
+        },
+        "odometry": {
+            "published": int(status.get("published_odometry", 0)),
+            "received": len(observer.trajectory),
+            "ms": percentiles("odometry"),
+        },
         "bev": {"published": int(status.get("published_bev", 0)), "received": len(observer.cloud_stamps), "ms": percentiles("bev")},
-        "node": {"images": int(status.get("images", 0)), "dropped": int(status.get("dropped", 0)), "skipped": int(status.get("skipped", 0)),
-                 "sentences": [key.removeprefix("skipped: ") for key in status if key.startswith("skipped: ")]},
+        "node": {
+            "images": int(status.get("images", 0)),
+            "dropped": int(status.get("dropped", 0)),
+            "skipped": int(status.get("skipped", 0)),
+            "sentences": [key.removeprefix("skipped: ") for key in status if key.startswith("skipped: ")],
+        },
         "not_played": played.missing,
         "metrics": {},
         "rss_mb": float(status.get("rss_mb", "nan")),
@@ -143,7 +163,9 @@ def _draw(args: argparse.Namespace, observer: Any, summary: dict[str, Any], opti
             reference_poses = references.load(args.reference, args.bag)
             # Shown from its own first pose; its axes may be another body frame's.
             poses = pose.inverse(reference_poses.poses[0]) @ reference_poses.poses
-            paths[f"reference ({reference_poses.source})"] = poses[:, :3, 3] if reference_poses.frame != "camera" else poses[:, [2, 0, 1], 3] * [1, -1, -1]
+            paths[f"reference ({reference_poses.source})"] = (
+                poses[:, :3, 3] if reference_poses.frame != "camera" else poses[:, [2, 0, 1], 3] * [1, -1, -1]
+            )
         except BadInput:
             pass
         pictures.save(out / "trajectory.png", pictures.trajectories(paths, "where the car went"))
@@ -153,8 +175,12 @@ def _draw(args: argparse.Namespace, observer: Any, summary: dict[str, Any], opti
 
 def _tables(summary: dict[str, Any]) -> dict[str, list[list[Any]]]:
     """The figures a person looks for first."""
-    counts = [["", "in", "received", "dropped"], ["depth", summary["frames_in"], summary["depth"]["received"], summary["depth"]["dropped"]],
-              ["odometry", summary["frames_in"], summary["odometry"]["received"], ""], ["bev", summary["frames_in"], summary["bev"]["received"], ""]]
+    counts = [
+        ["", "in", "received", "dropped"],
+        ["depth", summary["frames_in"], summary["depth"]["received"], summary["depth"]["dropped"]],
+        ["odometry", summary["frames_in"], summary["odometry"]["received"], ""],
+        ["bev", summary["frames_in"], summary["bev"]["received"], ""],
+    ]
     tables = {"What came out": counts}
     depth = summary["metrics"].get("depth", {})
     rows = [[name, *values.values()] for name, values in depth.items() if isinstance(values, dict) and "abs_rel" in values]
@@ -166,5 +192,8 @@ def _tables(summary: dict[str, Any]) -> dict[str, list[list[Any]]]:
         tables["Odometry"] = [list(odometry.keys()), list(odometry.values())]
     by_range = summary["metrics"].get("bev", {}).get("by_range", {})
     if by_range:
-        tables["Bird's-eye view, camera only"] = [["range", *next(iter(by_range.values())).keys()], *([name, *row.values()] for name, row in by_range.items())]
+        tables["Bird's-eye view, camera only"] = [
+            ["range", *next(iter(by_range.values())).keys()],
+            *([name, *row.values()] for name, row in by_range.items()),
+        ]
     return tables

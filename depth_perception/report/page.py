@@ -24,7 +24,10 @@ def write(path: Path, *, title: str, tables: dict[str, list[list[Any]]], picture
 
     tables: heading -> rows, the first of which is the header. pictures: image file and caption; embedded.
     """
-    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"]
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>",
+    ]
     for heading, rows in tables.items():
         parts.append(f"<h2>{html.escape(heading)}</h2><table>")
         for index, row in enumerate(rows):
@@ -34,7 +37,8 @@ def write(path: Path, *, title: str, tables: dict[str, list[list[Any]]], picture
     for file, caption in pictures:
         kind = "jpeg" if file.suffix == ".jpg" else "png"
         data = base64.b64encode(file.read_bytes()).decode()
-        parts.append(f'<figure><img alt="{html.escape(caption)}" src="data:image/{kind};base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>')
+        said = html.escape(caption)
+        parts.append(f'<figure><img alt="{said}" src="data:image/{kind};base64,{data}"><figcaption>{said}</figcaption></figure>')
     parts.append(f"<h2>Summary</h2><pre>{html.escape(json.dumps(summary, indent=2))}</pre></html>")
     write_atomically(path, "\n".join(parts))
 

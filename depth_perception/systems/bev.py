@@ -68,7 +68,7 @@ class BevOutput:
 class Bev:
     """`step(frame, depth, odometry)`: this moment's points, and those of the last moments moved here."""
 
-    def __init__(self, config: Config = Config()) -> None:  # noqa: B008
+    def __init__(self, config: Config = Config()) -> None:
         self._config = config
         self._rays: tuple[bytes, np.ndarray] | None = None
         self.reset()

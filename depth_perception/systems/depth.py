@@ -62,7 +62,7 @@ class Depth:
         canonical_focal_px: see `network_input.focal_ratio`.
     """
 
-    def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:  # noqa: B008
+    def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
         self._infer = infer
         self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
         self._config = config
@@ -81,7 +81,9 @@ class Depth:
         inferred = time.perf_counter()
 
         calibration = frame.calibration
-        network_metres = network_depth * np.float32(focal_ratio(calibration, height=self._height, canonical_focal_px=self._canonical_focal_px))
+        network_metres = network_depth * np.float32(
+            focal_ratio(calibration, height=self._height, canonical_focal_px=self._canonical_focal_px)
+        )
         scale = self._scale.step(*self._pairs(frame, network_metres), frame.stamp_ns)
         metres = network_metres * np.float32(scale.value)
         confidence = self._confidence(metres)

@@ -17,6 +17,9 @@ Infer = Callable[..., dict[str, np.ndarray]]
 # Body axes (x forward, y left, z up) from optical axes (x right, y down, z forward), REP 103.
 T_BODY_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 
+# What mirroring x does to axis-angle and translation: turns about y and z, and the way along x, change sign.
+MIRROR = np.array([1.0, -1, -1, -1, 1, 1])
+
 
 @dataclass(frozen=True)
 class Config:
@@ -56,14 +59,14 @@ class OdometryOutput:
 class Odometry:
     """`step(frame, scale)`: the pose network's motion, metric by the depth's scalar, chained.
 
-    The network is asked both ways, now -> previous and previous -> now. The mean of the two is the motion; their
-    disagreement is a residual that needs no truth, and gives the covariance.
+    The network sees the earlier image first, as in training. It is asked twice: about the two images, and about the two mirrored
+    left-right. The mean of both answers is the motion; their disagreement is a residual that needs no truth, and gives the covariance.
 
     Args:
-        infer: `infer(image=a, neighbour=b) -> {"pose": (1, 6)}`, axis-angle and translation of T_b_a, canonical metres.
+        infer: `infer(image=earlier, neighbour=later) -> {"pose": (1, 6)}`, axis-angle and translation of T_later_earlier, canonical metres.
     """
 
-    def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:  # noqa: B008
+    def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
         self._infer = infer
         self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
         self._config = config
@@ -104,19 +107,28 @@ class Odometry:
         twist = np.concatenate([linear, rotation]) / elapsed_s
         step_covariance = self._step_covariance(residual, T_base_camera[:3, :3], linear, scale)
         self._pose_covariance = self._grown(self._T_odom_base[:3, :3] @ linear, _rotated(step_covariance, self._T_odom_base[:3, :3]))
-        return OdometryOutput(self._T_odom_base.copy(), twist, self._pose_covariance, step_covariance / elapsed_s**2,
-                              T_previous_now, frame.stamp_ns, elapsed_s,
-                              calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body")
+        return OdometryOutput(
+            self._T_odom_base.copy(),
+            twist,
+            self._pose_covariance,
+            step_covariance / elapsed_s**2,
+            T_previous_now,
+            frame.stamp_ns,
+            elapsed_s,
+            calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body",
+        )
 
     def _motion(self, now: np.ndarray, previous: np.ndarray, metres: float) -> tuple[np.ndarray, np.ndarray]:
-        """(4, 4) T_previous_now in metres, and (6,) half the disagreement of both directions (translation, rotation)."""
-        there = self._infer(image=now, neighbour=previous)["pose"][0].astype(np.float64)
-        back = self._infer(image=previous, neighbour=now)["pose"][0].astype(np.float64)
-        T_there = pose.from_rotation_vector(there[:3], there[3:] * metres)
-        T_back = pose.inverse(pose.from_rotation_vector(back[:3], back[3:] * metres))
-        difference = pose.inverse(T_there) @ T_back
+        """(4, 4) T_previous_now in metres, and (6,) half the disagreement of image and mirror image (translation, rotation)."""
+        seen = self._infer(image=previous, neighbour=now)["pose"][0].astype(np.float64)
+        mirrored = (
+            self._infer(image=np.ascontiguousarray(previous[..., ::-1]), neighbour=np.ascontiguousarray(now[..., ::-1]))["pose"][0] * MIRROR
+        )
+        T_seen = pose.inverse(pose.from_rotation_vector(seen[:3], seen[3:] * metres))
+        T_mirrored = pose.inverse(pose.from_rotation_vector(mirrored[:3], mirrored[3:] * metres))
+        difference = pose.inverse(T_seen) @ T_mirrored
         residual = np.concatenate([difference[:3, 3], pose.log_so3(difference[:3, :3])]) / 2
-        return T_there @ pose.fraction(difference, 0.5), residual
+        return T_seen @ pose.fraction(difference, 0.5), residual
 
     def _grown(self, moved: np.ndarray, step_covariance: np.ndarray) -> np.ndarray:
         """Pose covariance after a step of `moved` metres (odom frame): an old error of heading turns the new translation."""

@@ -73,13 +73,14 @@ def measure(network_depth: np.ndarray, lidar_depth: np.ndarray, config: Config) 
 class ScaleFilter:
     """A Kalman filter of one number, the logarithm of the scale."""
 
-    def __init__(self, config: Config = Config()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, config: Config = Config()) -> None:
         self.config = config
         self.reset()
 
     def reset(self) -> None:
         """Forgets everything: the network's own metric until the next scan."""
-        self._log, self._variance, self._stamp_ns = 0.0, self.config.prior_sigma**2, None
+        self._log, self._variance = 0.0, self.config.prior_sigma**2
+        self._stamp_ns: int | None = None
 
     @property
     def current(self) -> Scale:

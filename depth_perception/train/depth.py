@@ -19,7 +19,7 @@ from depth_perception import model
 from depth_perception.bag import frames
 from depth_perception.frame import BadInput
 from depth_perception.losses import distance, photometric, smoothness, static_mask
-from depth_perception.losses.motion import motion
+from depth_perception.losses.motion import inverse, motion
 from depth_perception.losses.reconstruction import inverse_warp
 from depth_perception.networks.depth import DepthNet, DepthNetConfig
 from depth_perception.networks.load import build, entry, load_weights, weights
@@ -36,11 +36,14 @@ MASKS = ("moved", "unchanged", "voted", "none")
 
 @dataclass(frozen=True)
 class Config:
-    """S1's total loss (claim 5): match * (M . L_match) + smooth * L_smooth + distance * L_dist.
+    """S1's total loss (claim 5): match * (M . L_match) + smooth * L_smooth + distance * L_dist, and ours for the pose network:
+    motion * losses.distance.carried, with the motion measured from LiDAR points followed through the images (no labels either).
+    A photometric loss alone needs hours to teach a fresh pose network which way the car drives; 0 leaves S1 as it is.
 
     mask: M of losses.static_mask. distance_mode: one of losses.distance; "depth" is the working default.
     match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal).
-    match_stride: they are computed on images this many times smaller.
+    match_strides: they are computed on images so many times smaller, and averaged: the coarse ones see large motions, the fine
+    ones make them exact.
     coarse: weight of the coarser scales' distance loss.
     """
 
@@ -51,12 +54,13 @@ class Config:
     match: float = 1.0
     smooth: float = 1e-3
     distance: float = 1.0
+    motion: float = 1.0
     distance_mode: str = "depth"
     coarse: float = 0.3
     alpha: float = 0.85
-    mask: str = "moved"
+    mask: str = "voted"
     match_every: int = 2
-    match_stride: int = 2
+    match_strides: tuple[int, ...] = (2, 4, 8)
     student: StudentConfig = field(default_factory=StudentConfig)
     s1: DepthNetConfig = field(default_factory=DepthNetConfig)
     pose: PoseNetConfig = field(default_factory=PoseNetConfig)
@@ -73,7 +77,7 @@ class Config:
 
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 8, seed: int = 0,
-          init: str | Path | None = None, resume: bool = False, command: str = "") -> History:
+          init: str | Path | None = None, init_pose: str | Path | None = None, resume: bool = False, command: str = "") -> History:
     """Trains on bags and writes a model directory: weights, manifest, report/ (`export` adds the ONNX files)."""
     out = Path(out)
     torch.manual_seed(seed)
@@ -81,6 +85,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     for bag in bags:
         drives.add(frames(bag, pairing="nearest"), name=f"bag {bag}")
     networks = new_networks(config, init)
+    if init_pose is not None:
+        networks["pose"] = new_networks(config, init_pose)["pose"]
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed)
     history = fit(
         networks,
@@ -88,7 +94,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         lambda step: batches(step, pairs=step % config.match_every == 0),
         out=out, budget=budget, config=config.fit, seed=seed, resume=resume,
     )
-    origin = {**lineage(bags, command), "seed": seed, "batch": batch, "windows": len(drives.windows), "init": init and str(init)}
+    origin = {**lineage(bags, command), "seed": seed, "batch": batch, "windows": len(drives.windows), "init": init and str(init),
+              "init_pose": init_pose and str(init_pose)}
     write(networks, out, config, history, origin)
     report(networks, drives, out / "report", config, history)
     return history
@@ -116,22 +123,46 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> d
         return {"distance": config.distance * _distance(depths, truth, data["K"], None, config)}
 
     B, N = data["neighbours"].shape[:2]
-    image = data["image"].repeat_interleave(N, 0)
-    T = motion(networks["pose"](image, data["neighbours"].flatten(0, 1)))
+    T = _motions(networks["pose"], data["image"], data["neighbours"])
     out = {"distance": config.distance * _distance(depths, truth, data["K"], T.view(B, N, 4, 4)[:, 0], config)}
 
-    target, others, K, depth = _smaller(data, depths[0], config.match_stride)
+    if config.motion:
+        measured = data["motions"].flatten(0, 1).clone()
+        measured[:, :3, 3] /= ratio.view(-1, 1).repeat_interleave(N, 0)
+        carried = distance.carried(truth.repeat_interleave(N, 0), data["K"].repeat_interleave(N, 0), predicted=T, measured_motion=measured)
+        out["motion"] = config.motion * carried
+    matches = []
+    for stride in config.match_strides:
+        target, others, K, depth = _smaller(data, depths[0], stride)
+        matches.append(_match(depth, target, others, K, T, config))
+        if stride == min(config.match_strides):
+            out["smooth"] = config.smooth * smoothness.edge_aware(depth, target)
+    out["match"] = config.match * torch.stack(matches).mean()
+    return out
+
+
+def _motions(pose: nn.Module, image: Tensor, neighbours: Tensor) -> Tensor:
+    """(B, 3, H, W) and its (B, 2, 3, H, W) previous and next images -> (2 B, 4, 4) T_neighbour_image.
+
+    The network always sees the earlier image first, as when driving; asked both ways round it would first have to learn to tell
+    forward from backward. The motion to the previous image is the inverse of what it says.
+    """
+    previous, following = neighbours.unbind(1)
+    T_image_previous, T_following_image = motion(pose(torch.cat([previous, image]), torch.cat([image, following]))).chunk(2)
+    return torch.stack([inverse(T_image_previous), T_following_image], 1).flatten(0, 1)
+
+
+def _match(depth: Tensor, target: Tensor, others: Tensor, K: Tensor, T: Tensor, config: Config) -> Tensor:
+    """M . L_match: the best of the neighbours' reconstructions per pixel, where any sees it and the mask counts it."""
+    B, N = others.shape[:2]
     rebuilt, inside = inverse_warp(
         neighbour=others.flatten(0, 1), depth=depth.repeat_interleave(N, 0), K=K.repeat_interleave(N, 0), T_neighbour_image=T)
-    still = target.repeat_interleave(N, 0)
-    loss = photometric.matching(rebuilt, still, alpha=config.alpha)
+    loss = photometric.matching(rebuilt, target.repeat_interleave(N, 0), alpha=config.alpha)
     loss = torch.where(inside, loss, torch.full_like(loss, 10.0)).view(B, N, *loss.shape[2:])
     seen = inside.view(B, N, *loss.shape[2:]).any(1, keepdim=True)
     counts = seen & _mask(loss, target, others, config)
     least = loss.amin(1, keepdim=True)
-    out["match"] = config.match * torch.where(counts, least, torch.zeros_like(least)).sum() / counts.sum().clamp(min=1)
-    out["smooth"] = config.smooth * smoothness.edge_aware(depth, target)
-    return out
+    return torch.where(counts, least, torch.zeros_like(least)).sum() / counts.sum().clamp(min=1)
 
 
 def _distance(depths: list[Tensor], truth: Tensor, K: Tensor, T: Tensor | None, config: Config) -> Tensor:

@@ -24,7 +24,9 @@ def valid_depth(truth: np.ndarray, *, crop: Literal["garg", "none"]) -> np.ndarr
     return valid
 
 
-def depth_errors(depth: np.ndarray, truth: np.ndarray, *, median_scale: bool = False, crop: Literal["garg", "none"] = "garg") -> dict[str, float] | None:
+def depth_errors(
+    depth: np.ndarray, truth: np.ndarray, *, median_scale: bool = False, crop: Literal["garg", "none"] = "garg"
+) -> dict[str, float] | None:
     """Errors of one depth image; None when fewer than 20 pixels have truth.
 
     Args:

@@ -50,7 +50,8 @@ def test_rays_and_projection_equal_geometry():
 
 def test_no_motion_rebuilds_the_image_and_every_pixel_is_inside():
     image = random(1, 3, H, W)
-    rebuilt, inside = inverse_warp(neighbour=image, depth=random(1, 1, H, W, low=2, high=9), K=K, T_neighbour_image=motion(torch.zeros(1, 6).double()))
+    rest = motion(torch.zeros(1, 6).double())
+    rebuilt, inside = inverse_warp(neighbour=image, depth=random(1, 1, H, W, low=2, high=9), K=K, T_neighbour_image=rest)
     assert torch.allclose(rebuilt, image, atol=1e-9) and inside.all()
 
 
@@ -67,7 +68,11 @@ def test_warp_gradients():
     neighbour = random(1, 1, H, W)
     depth = random(1, 1, H, W, low=3, high=5, seed=1).requires_grad_()
     vector = torch.tensor([[0.01, 0.02, -0.01, 0.11, 0.07, 0.03]], dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda d, v: inverse_warp(neighbour=neighbour, depth=d, K=K, T_neighbour_image=motion(v))[0], (depth, vector), eps=1e-7, atol=1e-4)
+
+    def warped(d, v):
+        return inverse_warp(neighbour=neighbour, depth=d, K=K, T_neighbour_image=motion(v))[0]
+
+    assert gradcheck(warped, (depth, vector), eps=1e-7, atol=1e-4)
 
 
 # photometric
@@ -261,3 +266,16 @@ def test_move_is_geometry_transform():
     _, _, T = world()
     xyz = random(1, 3, 7)
     assert np.allclose(move(T, xyz)[0].T, pose.transform(T[0].numpy(), xyz[0].T.numpy()))
+
+
+def test_carried_is_the_motion_error_over_depth():
+    truth = torch.tensor([4.0, math.nan, 8.0]).view(1, 1, 1, 3).double()
+    vector = torch.tensor([[0, 0, 0, 0.5, 0, -1.0]], dtype=torch.float64)
+    measured = motion(torch.zeros(1, 6).double())
+    # |0.5| + |-1| m of error, at 4 m and at 8 m
+    assert distance.carried(truth, K, predicted=motion(vector), measured_motion=measured).item() == pytest.approx((1.5 / 4 + 1.5 / 8) / 2)
+    assert distance.carried(truth, K, predicted=motion(vector), measured_motion=motion(vector)).item() == 0
+    vector.requires_grad_()
+    distance.carried(truth, K, predicted=motion(vector), measured_motion=measured * math.nan).backward()
+    assert vector.grad.abs().max() == 0
+    assert gradcheck(lambda v: distance.carried(truth, K, predicted=motion(v), measured_motion=measured), random(1, 6).requires_grad_())

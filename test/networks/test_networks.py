@@ -1,6 +1,7 @@
 """Depth, student and pose networks: the claims' shapes and sizes, and the pieces by hand."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -123,13 +124,13 @@ def test_pose_net_shrinks_strictly_and_starts_near_no_motion():
             layer.register_forward_hook(lambda layer, i, o: sizes.append(o.shape[2] * o.shape[3]))
     pose = network(torch.rand(2, 3, 128, 416), torch.rand(2, 3, 128, 416))
     assert pose.shape == (2, 6) and pose.abs().max() < 0.05
-    assert len(sizes) == 5 and all(a > b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert len(sizes) == 5 and all(a > b for a, b in pairwise(sizes))
     assert network.layers[0].weight.shape == (16, 6, 7, 7)
     a, b = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
     assert not torch.allclose(network(a, b), network(b, a))
 
 
-@pytest.mark.parametrize("network", [Student(StudentConfig(channels=(8, 8, 8, 8, 8))), DepthNet(DepthNetConfig(skips="literal")), PoseNet()])
+@pytest.mark.parametrize("network", [Student(StudentConfig(channels=(8,) * 5)), DepthNet(DepthNetConfig(skips="literal")), PoseNet()])
 def test_a_network_survives_its_manifest_entry_and_weights(network, tmp_path):
     import json
 

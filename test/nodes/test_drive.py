@@ -130,7 +130,10 @@ def car(tiny_model, tmp_path):
     from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
     process = subprocess.Popen([sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "-p", f"model:={tiny_model}"])
-    sensors = {topic: observer.create_publisher(type_, topic, 10) for topic, type_ in (("image", Image), ("camera_info", CameraInfo), ("points", PointCloud2))}
+    sensors = {
+        topic: observer.create_publisher(type_, topic, 10)
+        for topic, type_ in (("image", Image), ("camera_info", CameraInfo), ("points", PointCloud2))
+    }
 
     def until(condition, what):
         end = time.monotonic() + 30.0
@@ -204,14 +207,21 @@ def test_calibration_that_does_not_fit_is_named_and_the_right_one_taken(car):
 
 
 def test_a_model_that_is_none_ends_the_node_with_one_sentence(tmp_path):
-    result = subprocess.run([sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "-p", f"model:={tmp_path}"], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "-p", f"model:={tmp_path}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == 2
     assert "is not a model directory" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_the_driving_path_imports_no_torch(tiny_model):
-    code = ("import json, sys; import depth_perception.nodes.perception, depth_perception.nodes.player, depth_perception.evaluation.offline;"
-            "print(json.dumps([name for name in ('torch', 'onnx', 'open3d', 'matplotlib') if name in sys.modules]))")
+    code = (
+        "import json, sys; import depth_perception.nodes.perception, depth_perception.nodes.player, depth_perception.evaluation.offline;"
+        "print(json.dumps([name for name in ('torch', 'onnx', 'open3d', 'matplotlib') if name in sys.modules]))"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert json.loads(said.stdout) == []

@@ -24,7 +24,7 @@ def system(truth, *, wrong_by=1.0, config=None):
 
 
 def test_focal_ratio_is_the_camera_s_focal_length_over_the_network_s():
-    assert RATIO == pytest.approx(120 * 48 / 96 / 30)
+    assert pytest.approx(120 * 48 / 96 / 30) == RATIO
 
 
 @pytest.mark.parametrize("wrong_by", [0.4, 1.0, 2.5])

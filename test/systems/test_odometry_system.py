@@ -16,17 +16,24 @@ TENTH = 100_000_000
 
 
 def coded(index):
-    """An image that carries its index in its brightness."""
-    return np.full((96, 192, 3), 10 * index, np.uint8)
+    """An image that carries its index in its brightness, and which side is left in its last column."""
+    image = np.full((96, 192, 3), 10 * index, np.uint8)
+    image[:, 96:] += 4
+    return image
 
 
 def perfect(T_odom_base, *, wrong_by=1.0, bias=None):
-    """A pose network that reads the two images' indices and answers with the true motion, in units of its own."""
+    """A pose network that reads the two images' indices and answers with the true motion, in units of its own.
+
+    It sees mirrored images as what they are, a mirrored world. bias is added to its answers, whatever it sees.
+    """
     T_odom_camera = [T @ T_BASE_CAMERA for T in T_odom_base]
 
     def infer(image, neighbour):
-        a, b = (round(float(x.mean()) * 25.5) for x in (image, neighbour))
-        T_b_a = pose.inverse(T_odom_camera[b]) @ T_odom_camera[a]
+        a, b = (round(float(min(x[..., 0].mean(), x[..., -1].mean())) * 25.5) for x in (image, neighbour))
+        assert b == a + 1, "the earlier image comes first"
+        mirror = np.diag([-1.0, 1, 1, 1]) if image[..., 0].mean() > image[..., -1].mean() else np.eye(4)
+        T_b_a = mirror @ pose.inverse(T_odom_camera[b]) @ T_odom_camera[a] @ mirror
         answer = np.concatenate([pose.log_so3(T_b_a[:3, :3]), T_b_a[:3, 3] / RATIO / wrong_by])
         return {"pose": (answer if bias is None else answer + bias)[None].astype(np.float32)}
 
@@ -73,10 +80,11 @@ def test_covariances_are_covariances_and_grow_along_the_path():
 
 def test_a_network_that_contradicts_itself_is_trusted_less():
     honest = run(perfect(path(6)), 6)[-1]
-    biased = run(perfect(path(6), bias=np.array([0, 0, 0, 0, 0, 0.05])), 6)[-1]
-    # The bias points forward both ways, so it cancels in the mean and shows in the residual.
+    biased = run(perfect(path(6), bias=np.array([0, 0.01, 0, 0.05, 0, 0])), 6)[-1]
+    # A bias to the right stays to the right in the mirror image, so it cancels in the mean and shows in the residual.
     np.testing.assert_allclose(biased.T_odom_base[:3, 3], honest.T_odom_base[:3, 3], atol=0.02)
-    assert biased.twist_covariance[0, 0] > 2 * honest.twist_covariance[0, 0]
+    assert biased.twist_covariance[1, 1] > 2 * honest.twist_covariance[1, 1]
+    assert biased.twist_covariance[5, 5] > 2 * honest.twist_covariance[5, 5]
 
 
 def test_doubt_in_the_scale_is_doubt_along_the_motion():

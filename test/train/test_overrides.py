@@ -20,9 +20,10 @@ def test_only_what_is_named_changes():
 
 @pytest.mark.parametrize(
     ("values", "said"),
-    [({"mtach": 1}, "unknown key 'mtach'"), ({"samples": {"zom": 1}}, "samples: unknown key 'zom'"), ({"height": "tall"}, "height: wanted int"),
-     ({"height": 3.5}, "height: wanted int"), ({"match": True}, "match: wanted float"), ({"samples": 3}, "samples: wanted a mapping"),
-     ([1], "wanted a mapping"), ({"network": "big"}, "network: wanted one of"), ({"mask": "all"}, "mask"), ({"height": 100}, "divisible by 32"),
+    [({"mtach": 1}, "unknown key 'mtach'"), ({"samples": {"zom": 1}}, "samples: unknown key 'zom'"),
+     ({"height": "tall"}, "height: wanted int"), ({"height": 3.5}, "height: wanted int"), ({"match": True}, "match: wanted float"),
+     ({"samples": 3}, "samples: wanted a mapping"), ([1], "wanted a mapping"), ({"network": "big"}, "network: wanted one of"),
+     ({"mask": "all"}, "mask"), ({"height": 100}, "divisible by 32"),
      ({"student": {"channels": ["a"]}}, "channels: wanted int")],
 )
 def test_what_does_not_fit_is_named(values, said):

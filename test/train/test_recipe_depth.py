@@ -22,7 +22,7 @@ WALL_M, STEP_M = 8.0, 0.25
 K = np.array([[120.0, 0, 95.5], [0, 130, 47.5], [0, 0, 1]])
 TINY = recipe.Config(
     height=64, width=128, student=StudentConfig(channels=(4, 4, 4, 4, 4)), s1=DepthNetConfig(channels=(4, 4, 4, 4, 4)),
-    pose=PoseNetConfig(channels=(4, 4, 4, 4, 4)), fit=FitConfig(threads=1), samples=SampleConfig(colour=0.0, aspect=0.0))
+    pose=PoseNetConfig(channels=(4, 4, 4, 4, 4)), fit=FitConfig(threads=1), samples=SampleConfig(colour=0.0, pair_colour=0.0, aspect=0.0))
 
 
 def drive(count=4):
@@ -31,7 +31,7 @@ def drive(count=4):
     calibration = Calibration(K, 192, 96, T_camera_lidar=np.eye(4))
     for i in range(count):
         x, y = (u - 95.5) / 120 * WALL_M + i * STEP_M, (v - 47.5) / 130 * WALL_M
-        paint = 0.5 + 0.2 * np.sin(1.3 * x + 0.4 * y) + 0.2 * np.cos(2.1 * y - 0.7 * x)
+        paint = 0.5 + 0.2 * np.sin(2.3 * x + 0.8 * y) + 0.2 * np.cos(2.9 * y - 1.7 * x)
         image = np.repeat((paint[..., None] * 255).astype(np.uint8), 3, 2)
         points = np.stack([(u / 1.0 - 95.5) / 120 * WALL_M, y, np.full_like(y, WALL_M)], -1)[::3, ::3].reshape(-1, 3)
         yield Frame(image, i * 10**8, calibration, Scan(points.astype(np.float32), i * 10**8))
@@ -47,12 +47,11 @@ class Known(nn.Module):
 
 
 class KnownPose(nn.Module):
-    """Neighbours are the previous and the next image: the wall moves right, then left, when the car moves right."""
+    """The earlier image comes first: the wall moves left when the car moves right."""
 
     def forward(self, image, neighbour):
-        metres = torch.tensor([STEP_M, -STEP_M]).repeat(len(image) // 2) * self.sign
         out = torch.zeros(len(image), 6)
-        out[:, 3] = metres / (self.fy / 240.0).repeat_interleave(2)
+        out[:, 3] = -STEP_M * self.sign / (self.fy / 240.0).repeat(2)
         return out
 
 
@@ -83,6 +82,26 @@ def test_the_truth_costs_nothing_whatever_the_crop(flip, strides):
     assert far["match"] > 3 * right["match"]
     back = recipe.terms(knowing(data, sign=-sign), data, config)
     assert back["match"] > 10 * right["match"] and back["distance"] < 1e-6
+    assert right["motion"] < 0.005 and back["motion"].item() == pytest.approx(2 * STEP_M / WALL_M, rel=0.05)
+
+
+def test_the_pose_network_sees_the_earlier_image_first():
+    data = window(pairs=True, flip=0.0)
+    networks = knowing(data)
+    seen = []
+    networks["pose"].register_forward_pre_hook(lambda module, pair: seen.append(pair))
+    recipe.terms(networks, data, TINY)
+    ((earlier, later),) = seen
+    assert torch.equal(earlier, torch.cat([data["neighbours"][:, 0], data["image"]]))
+    assert torch.equal(later, torch.cat([data["image"], data["neighbours"][:, 1]]))
+
+
+def test_a_motion_that_was_not_measured_leaves_the_loss():
+    data = window(pairs=True, flip=0.0)
+    data["motions"][:, 1] = float("nan")
+    assert recipe.terms(knowing(data), data, TINY)["motion"] < 0.005
+    data["motions"][:] = float("nan")
+    assert recipe.terms(knowing(data), data, TINY)["motion"] == 0
 
 
 def test_the_auto_mask_leaves_nothing_of_a_standing_car():
