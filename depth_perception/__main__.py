@@ -10,6 +10,15 @@ import sys
 from depth_perception import __version__, commands
 from depth_perception.frame import BadInput
 
+# What a vehicle does not have, and how to get it.
+EXTRAS = {
+    "torch": "run `make environment`, or pip install 'depth_perception[train]'",
+    "safetensors": "run `make environment`, or pip install 'depth_perception[train]'",
+    "onnx": "run `make environment`, or pip install 'depth_perception[export]'",
+    "open3d": "run `make environment`, or pip install 'depth_perception[world]'",
+    "rclpy": "source a ROS 2 installation, or run `make environment`",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb. Exit code 2 and one sentence for bad input."""
@@ -37,6 +46,11 @@ def main(argv: list[str] | None = None) -> int:
         return int(module.run(args) or 0)
     except BadInput as error:
         print(f"{argv[0]}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        print(f"{argv[0]}: needs {error.name}, which is not installed here: {EXTRAS[error.name]}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
 import cv2
@@ -83,7 +83,7 @@ class Drives:
     def add(self, frames: Iterable[Frame], *, name: str = "frames") -> None:
         """Reads a drive once. BadInput when it has no window: three images in a row, the middle one with LiDAR points in view."""
         drive: Drive | None = None
-        grey_before = np.zeros((0, 0), np.uint8)
+        grey_before: np.ndarray = np.zeros((0, 0), np.uint8)
         rng = np.random.default_rng(0)
         for frame in frames:
             height, width = frame.image.shape[:2]
@@ -286,7 +286,7 @@ def _tensor(windows: list[list[np.ndarray]]) -> Tensor:
     return torch.from_numpy(np.stack([np.stack(images) for images in windows])).permute(0, 1, 4, 2, 3).float().div_(255)
 
 
-def ahead(make: Callable[[int], dict[str, Tensor]], start: int, *, depth: int = 3) -> Iterator[dict[str, Tensor]]:
+def ahead(make: Callable[[int], dict[str, Tensor]], start: int, *, depth: int = 3) -> Generator[dict[str, Tensor], None, None]:
     """make(start), make(start + 1), ... for ever, made by one thread up to `depth` batches ahead. Close the generator to stop it."""
     ready: queue.Queue = queue.Queue(maxsize=depth)
     stop = threading.Event()

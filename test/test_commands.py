@@ -136,3 +136,15 @@ def test_help_of_every_verb_has_an_example():
         with pytest.raises(SystemExit) as stopped:
             main([verb, "--help"])
         assert stopped.value.code == 0
+
+
+def test_training_without_torch_says_how_to_get_it(capsys, drive_bag, tmp_path, monkeypatch):
+    for name in [
+        name
+        for name in sys.modules
+        if name == "torch" or name.startswith(("torch.", "depth_perception.train.depth", "depth_perception.export"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "needs torch" in refused(capsys, "train", "depth", "--bag", drive_bag, "--out", tmp_path / "model", "--steps", "1")
+    assert not (tmp_path / "model").exists()

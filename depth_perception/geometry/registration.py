@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
@@ -27,10 +25,9 @@ def camera_motion(image_a: np.ndarray, image_b: np.ndarray, points: np.ndarray, 
     if len(chosen) < least:
         return None
     before = camera.project(K, chosen)[0].astype(np.float32)
-    options: Any = {"winSize": (15, 15), "maxLevel": 4}
-    after, found, _ = cv2.calcOpticalFlowPyrLK(image_a, image_b, before, None, **options)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(image_b, image_a, after, None, **options)
-    good = (found[:, 0] == 1) & (found_back[:, 0] == 1) & (np.linalg.norm(back - before, axis=1) < 0.5)
+    after, found = _follow(image_a, image_b, before)
+    back, found_back = _follow(image_b, image_a, after)
+    good = found & found_back & (np.linalg.norm(back - before, axis=1) < 0.5)
     if good.sum() < least:
         return None
     # solvePnP's random choice depends on OpenCV's global state; the same drive must give the same motion.
@@ -44,6 +41,12 @@ def camera_motion(image_a: np.ndarray, image_b: np.ndarray, points: np.ndarray, 
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = cv2.Rodrigues(rotation)[0], translation[:, 0]
     return T if np.isfinite(T).all() else None
+
+
+def _follow(image_a: np.ndarray, image_b: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) pixels of image a -> (N, 2) pixels of image b and (N,) bool, by pyramidal Lucas-Kanade."""
+    after, found, _ = cv2.calcOpticalFlowPyrLK(image_a, image_b, pixels, np.empty_like(pixels), winSize=(15, 15), maxLevel=4)
+    return after, found[:, 0] == 1
 
 
 def _textured(image: np.ndarray, pixels: np.ndarray, *, rows: int = 6, columns: int = 16, per_cell: int = 12) -> np.ndarray:

@@ -20,7 +20,7 @@ CONFIGS = {DepthNet: DepthNetConfig, PoseNet: PoseNetConfig, Student: StudentCon
 
 def entry(network: nn.Module) -> dict[str, Any]:
     """The manifest's words for a network: {"class", "config"}."""
-    return {"class": type(network).__name__, "config": dataclasses.asdict(network.config)}  # type: ignore[arg-type]
+    return {"class": type(network).__name__, "config": dataclasses.asdict(network.config)}  # type: ignore[call-overload]
 
 
 def build(name: str, words: dict[str, Any]) -> nn.Module:

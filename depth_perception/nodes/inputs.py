@@ -85,6 +85,11 @@ class Inputs:
         """Images replaced by newer ones before anyone looked at them."""
         return self._images.dropped
 
+    def skip(self, sentence: str) -> None:
+        """Counts a message that could not be used; a hundred different sentences at most, for a node runs for months."""
+        known = sentence in self.skipped or len(self.skipped) < 100
+        self.skipped[sentence if known else "further messages that cannot be used"] += 1
+
     def close(self) -> None:
         """Ends `next()` and the subscriptions."""
         self._images.close()
@@ -100,7 +105,7 @@ class Inputs:
             try:
                 frame = self._frame(message)
             except BadInput as error:
-                self.skipped[str(error)] += 1
+                self.skip(str(error))
                 continue
             return frame, received, (time.perf_counter() - started) * 1e3
         return None
@@ -151,7 +156,7 @@ class Inputs:
         try:
             scan = decode.scan(message)
         except BadInput as error:
-            self.skipped[str(error)] += 1
+            self.skip(str(error))
             return
         self.scans += 1
         self._lidar_frame = scan.frame_id
@@ -161,5 +166,5 @@ class Inputs:
         try:
             decode.transforms(message, self._tree)
         except BadInput as error:
-            self.skipped[str(error)] += 1
+            self.skip(str(error))
         self._tree_version += 1

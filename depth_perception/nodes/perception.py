@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
+import traceback
+from collections import Counter, deque
 
 import numpy as np
 import psutil
@@ -170,7 +171,11 @@ class Perception(LifecycleNode):
                         latency["bev"] = (time.perf_counter() - before) * 1e3
                     before = time.perf_counter()
             except BadInput as error:
-                source.skipped[str(error)] += 1
+                source.skip(str(error))
+                continue
+            except Exception as error:  # a defect of ours must not silence the car for the rest of the drive
+                self.get_logger().error(traceback.format_exc())
+                source.skip(f"internal error: {type(error).__name__}: {error}")
                 continue
             self._frames += 1
             self._recent_ms.append(latency["total"])
@@ -230,7 +235,7 @@ class Perception(LifecycleNode):
                 "scans": source.scans,
                 "frames": self._frames,
                 "dropped": source.dropped,
-                "skipped": sum(source.skipped.values()),
+                "skipped": sum(dict(source.skipped).values()),
                 "engine": self._engines["depth"].name,
                 "scale": f"{self._scale.value:.4f}",
                 "scale_sigma": f"{self._scale.sigma:.4f}",
@@ -240,7 +245,7 @@ class Perception(LifecycleNode):
             values |= {f"published_{system}": self._published[system] for system in self._publishes}
             if self._recent_ms:
                 values["latency_ms_p50"] = f"{np.median(self._recent_ms):.2f}"
-            for sentence, count in source.skipped.most_common(5):
+            for sentence, count in Counter(dict(source.skipped)).most_common(5):
                 values[f"skipped: {sentence}"] = count
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._diagnostics.publish(DiagnosticArray(header=encode.header(self.get_clock().now().nanoseconds, ""), status=[status]))
@@ -252,7 +257,7 @@ class Perception(LifecycleNode):
         if not source.calibrated:
             return DiagnosticStatus.WARN, f"images come, but no CameraInfo on {self.resolve_topic_name('camera_info')}"
         if source.skipped:
-            sentence, count = source.skipped.most_common(1)[0]
+            sentence, count = Counter(dict(source.skipped)).most_common(1)[0]
             return DiagnosticStatus.WARN, f"{count} skipped: {sentence}"
         if self._scale.inliers == 0:
             return (

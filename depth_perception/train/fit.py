@@ -98,7 +98,7 @@ def fit(
     optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     history = load_checkpoint(out / CHECKPOINT, networks, optimiser, seed=seed) if resume else History()
     networks.train()
-    networks.to(memory_format=torch.channels_last)
+    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = saved = said = time.monotonic() - history.elapsed_s
     bar = tqdm(total=budget.steps, initial=history.step, disable=not sys.stderr.isatty(), unit="step")
     with closing(ahead(make, history.step)) as batches:

@@ -225,3 +225,43 @@ def test_the_driving_path_imports_no_torch(tiny_model):
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert json.loads(said.stdout) == []
+
+
+def test_a_node_outlives_whatever_fits_into_a_message(car):
+    """Messages of the right type with anything inside; afterwards an ordinary image is answered as ever."""
+    from hypothesis import given, settings
+    from hypothesis import strategies as st
+
+    observer, send, until, process = car
+    small, data = st.integers(0, 300), st.binary(max_size=600).map(lambda raw: np.frombuffer(raw, np.uint8))
+    encodings = st.sampled_from(["rgb8", "bgra8", "mono16", "bayer_grbg8", "yuv422_yuy2", "32FC1", "8UC4", "", "nonsense"]) | st.text(
+        max_size=8
+    )
+    numbers = st.floats(width=64)
+
+    @settings(max_examples=60, deadline=None, database=None)
+    @given(
+        encodings, small, small, st.integers(0, 2000), data, st.integers(0, 255), numbers, st.lists(numbers, max_size=12), st.integers(0, 9)
+    )
+    def throw(encoding, width, height, step, content, big, number, numbers, kind):
+        assert process.poll() is None
+        stamp = {"stamp_ns": START, "frame_id": "camera"}
+        image = messages.image(np.zeros((2, 2), np.uint8), "mono8", **stamp)
+        image.encoding, image.width, image.height, image.step, image.is_bigendian, image.data = encoding, width, height, step, big, content
+        info = messages.camera_info(CALIBRATION, stamp_ns=START)
+        info.width, info.k, info.d = width, np.array([number, *CALIBRATION.K.ravel()[1:]]), np.array(numbers)
+        info.distortion_model = encoding
+        cloud = messages.points(scan(stamp_ns=START))
+        cloud.width, cloud.height, cloud.point_step, cloud.row_step, cloud.data = width, height % 5, step % 64, step, content
+        cloud.fields[kind % len(cloud.fields)].datatype = kind
+        for topic, message in (("image", image), ("camera_info", info), ("points", cloud)):
+            send(topic, message)
+
+    throw()
+    send("camera_info", messages.camera_info(CALIBRATION, stamp_ns=START))
+    send("points", messages.points(scan(stamp_ns=START + TENTH)))
+    until(
+        lambda: (send("image", image_at(len(observer.depth_stamps) + 3)), max(observer.depth_stamps, default=0) > START + TENTH)[1],
+        "an ordinary image",
+    )
+    assert not any("internal error" in key for key in observer.status)
