@@ -48,11 +48,12 @@ def reprojected(estimate: Tensor, truth: Tensor, K: Tensor, T_neighbour_image: T
 def posed(estimate: Tensor, truth: Tensor, K: Tensor, *, predicted: Tensor, measured_motion: Tensor, reduction: str = "mean") -> Tensor:
     """Truth moved by a measured motion, the estimate by the predicted one: supervises a metric pose too. A scalar.
 
-    predicted, measured_motion: (B, 4, 4) T_neighbour_image.
+    predicted, measured_motion: (B, 4, 4) T_neighbour_image. A measured_motion of NaN is none, and leaves the loss.
     """
     measured, filled = _measured(truth)
-    a, b = move(predicted, points(estimate, K)), move(measured_motion, points(filled, K))
-    return _reduce(((a - b) ** 2).mean(1, keepdim=True), measured.flatten(2), reduction)
+    known, motion = _known(measured_motion)
+    a, b = move(predicted, points(estimate, K)), move(motion, points(filled, K))
+    return _reduce(((a - b) ** 2).mean(1, keepdim=True), measured.flatten(2) & known, reduction)
 
 
 def carried(truth: Tensor, K: Tensor, *, predicted: Tensor, measured_motion: Tensor) -> Tensor:
@@ -61,8 +62,7 @@ def carried(truth: Tensor, K: Tensor, *, predicted: Tensor, measured_motion: Ten
     Divided by z it is about an error in the image: a metre counts at 5 m and hardly at 50 m, as the pose network sees it.
     A measured_motion of NaN is none, and leaves the loss.
     """
-    known = torch.isfinite(measured_motion).all(2).all(1).view(-1, 1, 1)
-    motion = torch.where(known, measured_motion, torch.eye(4, dtype=K.dtype, device=K.device))
+    known, motion = _known(measured_motion)
     measured, filled = _measured(truth)
     xyz = points(filled, K)
     error = (move(predicted, xyz) - move(motion, xyz)).abs().sum(1, keepdim=True) / xyz[:, 2:]
@@ -86,6 +86,12 @@ def _measured(truth: Tensor) -> tuple[Tensor, Tensor]:
     """Bool mask, and the truth with ones where there is none, so that no NaN enters a gradient."""
     measured = torch.isfinite(truth) & (truth > 0)
     return measured, torch.where(measured, truth, torch.ones_like(truth))
+
+
+def _known(motion: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 1, 1) bool, and the (B, 4, 4) motions with no motion where there is none."""
+    known = torch.isfinite(motion).all(2).all(1).view(-1, 1, 1)
+    return known, torch.where(known, motion, torch.eye(4, dtype=motion.dtype, device=motion.device))
 
 
 def _reduce(loss: Tensor, measured: Tensor, reduction: str) -> Tensor:

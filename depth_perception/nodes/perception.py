@@ -23,6 +23,7 @@ from std_msgs.msg import Float32MultiArray
 from depth_perception import model as models
 from depth_perception.engine import Engine
 from depth_perception.frame import BadInput
+from depth_perception.memory import keep_freed_memory
 from depth_perception.nodes import encode, inputs, optional
 from depth_perception.nodes.optional import TFMessage
 from depth_perception.nodes.parameters import declare_config
@@ -271,6 +272,7 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     """The main of every perception node: start, spin, stop cleanly on SIGINT or SIGTERM."""
     # The worker gives the interpreter to the executor and back many times per frame; 5 ms a turn would be the latency.
     sys.setswitchinterval(5e-4)
+    keep_freed_memory()
     rclpy.init()
     try:
         node = Perception(name, publishes)

@@ -32,6 +32,8 @@ from depth_perception.train.lineage import lineage
 
 NETWORKS = ("student", "s1")
 MASKS = ("moved", "unchanged", "voted", "none")
+MATCHES = ("matching", "difference")
+SMOOTHS = ("edge_aware", "literal", "literal_relative")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Config:
     motion * losses.distance.carried, with the motion measured from LiDAR points followed through the images (no labels either).
     A photometric loss alone needs hours to teach a fresh pose network which way the car drives; 0 leaves S1 as it is.
 
-    mask: M of losses.static_mask. distance_mode: one of losses.distance; "depth" is the working default.
+    mask: M of losses.static_mask. distance_mode: one of losses.distance; "depth" is the working default, which the modes that need
+    a motion fall back to on steps without neighbours. match_mode, smooth_mode: losses.photometric and losses.smoothness; the first
+    of each is the default, the others are S1's simple and literal forms.
     match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal).
     match_strides: they are computed on images so many times smaller, and averaged: the coarse ones see large motions, the fine
     ones make them exact.
@@ -57,6 +61,8 @@ class Config:
     motion: float = 1.0
     distance_mode: str = "depth"
     coarse: float = 0.3
+    match_mode: str = "matching"
+    smooth_mode: str = "edge_aware"
     alpha: float = 0.85
     mask: str = "voted"
     match_every: int = 2
@@ -68,10 +74,10 @@ class Config:
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
-        for name, value, choices in (("network", self.network, NETWORKS), ("mask", self.mask, MASKS),
-                                     ("distance_mode", self.distance_mode, ("depth", "camera3d", "reprojected", "signed"))):
-            if value not in choices:
-                raise BadInput(f"{name}: wanted one of {', '.join(choices)}, got {value!r}")
+        known = {"network": NETWORKS, "mask": MASKS, "match_mode": MATCHES, "smooth_mode": SMOOTHS, "distance_mode": distance.MODES}
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise BadInput(f"{name}: wanted one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
             raise BadInput(f"network input: wanted sides divisible by 32, got {self.width}x{self.height}")
 
@@ -120,15 +126,15 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> d
     truth = data["depth"] / ratio
     depths = networks["depth"](data["image"])
     if "target" not in data:
-        return {"distance": config.distance * _distance(depths, truth, data["K"], None, config)}
+        return {"distance": config.distance * _distance(depths, truth, data["K"], config)}
 
     B, N = data["neighbours"].shape[:2]
     T = _motions(networks["pose"], data["image"], data["neighbours"])
-    out = {"distance": config.distance * _distance(depths, truth, data["K"], T.view(B, N, 4, 4)[:, 0], config)}
-
+    measured = data["motions"].flatten(0, 1).clone()
+    measured[:, :3, 3] /= ratio.view(-1, 1).repeat_interleave(N, 0)
+    pair = {"predicted": T.view(B, N, 4, 4)[:, 0], "measured_motion": measured.view(B, N, 4, 4)[:, 0]}
+    out = {"distance": config.distance * _distance(depths, truth, data["K"], config, pair)}
     if config.motion:
-        measured = data["motions"].flatten(0, 1).clone()
-        measured[:, :3, 3] /= ratio.view(-1, 1).repeat_interleave(N, 0)
         carried = distance.carried(truth.repeat_interleave(N, 0), data["K"].repeat_interleave(N, 0), predicted=T, measured_motion=measured)
         out["motion"] = config.motion * carried
     matches = []
@@ -136,7 +142,7 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> d
         target, others, K, depth = _smaller(data, depths[0], stride)
         matches.append(_match(depth, target, others, K, T, config))
         if stride == min(config.match_strides):
-            out["smooth"] = config.smooth * smoothness.edge_aware(depth, target)
+            out["smooth"] = config.smooth * _smooth(depth, target, config)
     out["match"] = config.match * torch.stack(matches).mean()
     return out
 
@@ -157,7 +163,7 @@ def _match(depth: Tensor, target: Tensor, others: Tensor, K: Tensor, T: Tensor, 
     B, N = others.shape[:2]
     rebuilt, inside = inverse_warp(
         neighbour=others.flatten(0, 1), depth=depth.repeat_interleave(N, 0), K=K.repeat_interleave(N, 0), T_neighbour_image=T)
-    loss = photometric.matching(rebuilt, target.repeat_interleave(N, 0), alpha=config.alpha)
+    loss = _likeness(rebuilt, target.repeat_interleave(N, 0), config)
     loss = torch.where(inside, loss, torch.full_like(loss, 10.0)).view(B, N, *loss.shape[2:])
     seen = inside.view(B, N, *loss.shape[2:]).any(1, keepdim=True)
     counts = seen & _mask(loss, target, others, config)
@@ -165,21 +171,33 @@ def _match(depth: Tensor, target: Tensor, others: Tensor, K: Tensor, T: Tensor, 
     return torch.where(counts, least, torch.zeros_like(least)).sum() / counts.sum().clamp(min=1)
 
 
-def _distance(depths: list[Tensor], truth: Tensor, K: Tensor, T: Tensor | None, config: Config) -> Tensor:
-    """L_dist of the finest depth, plus the coarser ones' at the truth's pixels."""
-    total = _one_distance(depths[0], truth, K, T, config)
+def _likeness(a: Tensor, b: Tensor, config: Config) -> Tensor:
+    return photometric.difference(a, b) if config.match_mode == "difference" else photometric.matching(a, b, alpha=config.alpha)
+
+
+def _smooth(depth: Tensor, image: Tensor, config: Config) -> Tensor:
+    if config.smooth_mode == "edge_aware":
+        return smoothness.edge_aware(depth, image)
+    return smoothness.literal(depth, relative=config.smooth_mode == "literal_relative").mean()
+
+
+def _distance(depths: list[Tensor], truth: Tensor, K: Tensor, config: Config, pair: dict[str, Tensor] | None = None) -> Tensor:
+    """L_dist of the finest depth, plus the coarser ones' at the truth's pixels. pair: motions to the previous image."""
+    total = _one_distance(depths[0], truth, K, config, pair)
     for coarse in depths[1:]:
-        total = total + config.coarse * _one_distance(F.interpolate(coarse, truth.shape[2:], mode="nearest"), truth, K, T, config)
+        total = total + config.coarse * _one_distance(F.interpolate(coarse, truth.shape[2:], mode="nearest"), truth, K, config, pair)
     return total
 
 
-def _one_distance(estimate: Tensor, truth: Tensor, K: Tensor, T: Tensor | None, config: Config) -> Tensor:
+def _one_distance(estimate: Tensor, truth: Tensor, K: Tensor, config: Config, pair: dict[str, Tensor] | None) -> Tensor:
     if config.distance_mode == "signed":
         return distance.signed(estimate, truth)
     if config.distance_mode == "camera3d":
-        return distance.camera3d(estimate, truth, K, T)
-    if config.distance_mode == "reprojected" and T is not None:
-        return distance.reprojected(estimate, truth, K, T)
+        return distance.camera3d(estimate, truth, K, None if pair is None else pair["predicted"])
+    if config.distance_mode == "reprojected" and pair is not None:
+        return distance.reprojected(estimate, truth, K, pair["predicted"])
+    if config.distance_mode == "posed" and pair is not None:
+        return distance.posed(estimate, truth, K, **pair)
     return distance.depth(estimate, truth)
 
 
@@ -205,7 +223,7 @@ def _mask(loss: Tensor, target: Tensor, others: Tensor, config: Config) -> Tenso
     if config.mask == "none":
         return torch.ones_like(loss[:, :1], dtype=torch.bool)
     B, N = others.shape[:2]
-    still = photometric.matching(others.flatten(0, 1), target.repeat_interleave(N, 0), alpha=config.alpha)
+    still = _likeness(others.flatten(0, 1), target.repeat_interleave(N, 0), config)
     return static_mask.moved(loss, still.view(B, N, *still.shape[2:]))
 
 

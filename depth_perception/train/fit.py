@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from depth_perception.frame import BadInput
+from depth_perception.memory import keep_freed_memory
 from depth_perception.model import written_directory
 from depth_perception.samples import ahead
 
@@ -31,6 +32,7 @@ CHECKPOINT = "checkpoint"
 @dataclass(frozen=True)
 class FitConfig:
     """learning_rate: its peak; warm_up: the share of the budget that climbs to it; a cosine then falls to zero.
+    target: training also ends when the total's mean over 50 steps is no more than this (S1 step 1027); 0 is never.
     clip: largest gradient norm. precision: "float32", or "bfloat16" where the processor has it. checkpoint_s: seconds between checkpoints.
     """
 
@@ -38,6 +40,7 @@ class FitConfig:
     warm_up: float = 0.05
     weight_decay: float = 0.01
     clip: float = 5.0
+    target: float = 0.0
     threads: int = 2
     precision: str = "float32"
     checkpoint_s: float = 120.0
@@ -94,7 +97,7 @@ def fit(
     if config.precision not in ("float32", "bfloat16"):
         raise BadInput(f"precision: wanted float32 or bfloat16, got {config.precision!r}")
     torch.set_num_threads(config.threads)
-    keep_memory()
+    keep_freed_memory()  # a third of a step
     optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     history = load_checkpoint(out / CHECKPOINT, networks, optimiser, seed=seed) if resume else History()
     networks.train()
@@ -105,7 +108,7 @@ def fit(
         for batch in batches:
             history.elapsed_s = time.monotonic() - started
             progress = budget.progress(history.step, history.elapsed_s)
-            if progress >= 1:
+            if progress >= 1 or (config.target and history.step >= 50 and sum(history.mean(50).values()) <= config.target):
                 break
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * one_cycle(progress, config.warm_up)
@@ -177,15 +180,3 @@ def load_checkpoint(path: Path, networks: nn.Module, optimiser: torch.optim.Opti
         state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return History(meta["step"], meta["elapsed_s"], meta["rows"])
-
-
-def keep_memory() -> None:
-    """Tells glibc to keep freed memory: a step's large tensors are otherwise mapped and zeroed anew each time (a third of the step)."""
-    import ctypes
-
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: give nothing back
-    except (OSError, AttributeError):
-        pass  # another C library; training is only slower

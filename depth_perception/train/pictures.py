@@ -24,7 +24,7 @@ def curve(rows: list[dict[str, float]], file: Path) -> None:
         value = np.array([row[name] for row in rows if name in row])
         parts = np.array_split(np.arange(len(step)), min(50, len(step)))
         axis.plot([step[p].mean() for p in parts], [value[p].mean() for p in parts])
-        axis.set(title=name, xlabel="step", yscale="log")
+        axis.set(title=name, xlabel="step", yscale="log" if value.min() > 0 else "linear")
         axis.grid(alpha=0.3)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)

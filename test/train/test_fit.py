@@ -74,6 +74,13 @@ def test_resume_says_what_is_wrong(tmp_path):
         fit(other, terms_of(other), make, out=tmp_path, budget=Budget(steps=4), config=CONFIG, resume=True)
 
 
+def test_it_ends_at_the_target(tmp_path):
+    networks = line()
+    config = FitConfig(threads=1, learning_rate=0.05, target=1e3)
+    history = fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=500), config=config)
+    assert history.step == 50
+
+
 def test_precision_is_checked(tmp_path):
     with pytest.raises(BadInput, match="float32 or bfloat16"):
         fit(line(), terms_of(line()), make, out=tmp_path, budget=Budget(steps=1), config=FitConfig(precision="int3"))

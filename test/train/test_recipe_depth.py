@@ -113,12 +113,24 @@ def test_the_auto_mask_leaves_nothing_of_a_standing_car():
         assert (match == 0) == silent, mask
 
 
-@pytest.mark.parametrize("mode", ["depth", "camera3d", "reprojected", "signed"])
+@pytest.mark.parametrize("mode", ["depth", "camera3d", "reprojected", "posed", "signed"])
 def test_every_distance_mode_is_zero_for_the_truth_only(mode):
     data = window(pairs=True, flip=0.0)
     config = replace(TINY, distance_mode=mode)
     assert abs(recipe.terms(knowing(data), data, config)["distance"]) < 1e-3
     assert abs(recipe.terms(knowing(data, metres=2 * WALL_M), data, config)["distance"]) > 0.1
+
+
+FORMS = [("match_mode", "difference"), ("smooth_mode", "literal"), ("smooth_mode", "literal_relative")]
+
+
+@pytest.mark.parametrize(("option", "value"), FORMS)
+def test_the_simple_and_literal_forms_are_options(option, value):
+    data = window(pairs=True, flip=0.0)
+    ours = recipe.terms(knowing(data), data, replace(TINY, mask="none", match_strides=(1,), **{option: value}))
+    assert ours["match"] < 0.01 and ours["smooth"] == 0  # the wall is flat
+    with pytest.raises(BadInput, match=option):
+        replace(TINY, **{option: "other"})
 
 
 def test_views_without_neighbours_have_the_distance_alone():
