@@ -16,6 +16,9 @@ EXTRAS = {
     "safetensors": "run `make environment`, or pip install 'depth_perception[train]'",
     "onnx": "run `make environment`, or pip install 'depth_perception[export]'",
     "open3d": "run `make environment`, or pip install 'depth_perception[world]'",
+    "rosbags": "pip install 'depth_perception[bags]'",
+    "mcap": "pip install 'depth_perception[bags]'",
+    "matplotlib": "run `make environment`, or pip install 'depth_perception[world]'",
     "rclpy": "source a ROS 2 installation, or run `make environment`",
 }
 
@@ -56,6 +59,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{argv[0]}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _load(verb: str):  # type: ignore[no-untyped-def]

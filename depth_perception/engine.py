@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from depth_perception.frame import BadInput
+from depth_perception.model import Model
+
+# Another sum order of float32 convolutions; what `export` allows too.
+SELFTEST_BOUND = 2e-3
 
 
 class Engine:
     """A network behind one call, run by ONNX Runtime.
 
-    inputs, outputs: name -> shape (list; symbolic sizes stay strings). `last_ms` is the last call's duration.
+    inputs, outputs: name -> shape (list; symbolic sizes stay strings).
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 2) -> None:
@@ -32,11 +35,31 @@ class Engine:
         self.inputs = {i.name: i.shape for i in self._session.get_inputs()}
         self.outputs = {o.name: o.shape for o in self._session.get_outputs()}
         self._output_names = list(self.outputs)
-        self.last_ms = 0.0
 
     def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """float32 NCHW arrays by input name -> float32 arrays by output name."""
-        started = time.perf_counter()
-        outputs = self._session.run(self._output_names, arrays)
-        self.last_ms = (time.perf_counter() - started) * 1e3
-        return dict(zip(self._output_names, outputs, strict=True))
+        return dict(zip(self._output_names, self._session.run(self._output_names, arrays), strict=True))
+
+
+def load(model: Model, network: str, *, threads: int = 2) -> Engine:
+    """The engine of a model's network, proven: it must answer the model's stored inputs as the network itself did.
+
+    BadInput when the file is missing, takes other inputs than the manifest says, or answers otherwise.
+    """
+    engine = Engine(model.onnx(network), threads=threads)
+    size = [1, 3, model.height, model.width]
+    for name, shape in engine.inputs.items():
+        if shape != size:
+            raise BadInput(f"model {model.path}: {network}.onnx takes {name} {shape}, its manifest says {size}")
+    file = model.path / "selftest.npz"
+    if not file.is_file():
+        raise BadInput(f"model {model.path}: selftest.npz is missing; run `python -m depth_perception export --model {model.path}`")
+    with np.load(file, allow_pickle=False) as stored:
+        for key in sorted(key for key in stored.files if key.startswith(f"{network}.") and key.endswith(".out")):
+            inputs = {name: stored[f"{key.removesuffix('out')}in.{name}"] for name in engine.inputs}
+            wanted, (name, got) = stored[key], next(iter(engine(**inputs).items()))
+            difference = float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-12)) if got.shape == wanted.shape else np.inf
+            if not difference <= SELFTEST_BOUND:
+                off = f"{network}.onnx answers {name} off by {difference:.2g} of its largest value, wanted {SELFTEST_BOUND:g}"
+                raise BadInput(f"model {model.path}: self-test: {off}; it is not the network that was trained")
+    return engine

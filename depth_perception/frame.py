@@ -101,6 +101,14 @@ class Frame:
             raise BadInput(f"image: its calibration wants uint8 {wanted}, got {self.image.dtype} {self.image.shape}")
 
 
+def check_positive(config: object, **least: float) -> None:
+    """BadInput naming the first attribute of a Config that is not a number of at least so much."""
+    for name, lowest in least.items():
+        value = getattr(config, name)
+        if not lowest <= value < float("inf"):
+            raise BadInput(f"{type(config).__module__.rpartition('.')[2]}.{name}: wanted a number of at least {lowest:g}, got {value}")
+
+
 def as_transform(name: str, T: np.ndarray) -> np.ndarray:
     """A checked (4, 4) float64 rigid transform, or BadInput naming `name`."""
     T = np.asarray(T, np.float64)

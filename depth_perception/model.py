@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -89,6 +90,9 @@ def load(path: str | os.PathLike[str]) -> Model:
         data = json.loads(file.read_text())
         if data["format"] != FORMAT:
             raise BadInput(f"model {path}: its manifest is of format {data['format']}, this package reads format {FORMAT}")
+        if min(int(data["height"]), int(data["width"])) <= 0 or not 0 < float(data["canonical_focal_px"]) < math.inf:
+            sizes = f"{data['width']}x{data['height']} at {data['canonical_focal_px']} px"
+            raise BadInput(f"model {path}: manifest.json has an impossible input of {sizes}")
         return Model(
             path,
             data["kind"],
@@ -141,12 +145,31 @@ def sha256(file: Path) -> str:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes beside the target and renames, so that a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise BadInput(f"{path}: wanted a file to write, it is a directory")
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
-        stream.flush()
-        os.fsync(stream.fileno())
+        try:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        except BaseException:
+            os.unlink(stream.name)
+            raise
     os.chmod(stream.name, 0o644)
     os.replace(stream.name, path)
+
+
+def as_json(value: Any) -> str:
+    """Readable JSON that every parser takes: what is not a number (a mean of nothing) is null."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {str(key): plain(each) for key, each in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [plain(each) for each in item]
+        return None if isinstance(item, float) and not math.isfinite(item) else item
+
+    return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
 
 
 @contextmanager

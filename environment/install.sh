@@ -84,7 +84,8 @@ case $what in
     tf2_messages && touch "$venv/drive.stamp" || true # without it, the next run tries again
     ;;
   learn)
-    install_wheels -r requirements/drive.txt -r requirements/learn.txt
+    install_wheels -r requirements/drive.txt -r requirements/build.txt -r requirements/learn.txt
+    { [ -e "$venv/drive.stamp" ] || tf2_messages; } && touch "$venv/drive.stamp" || true # an interrupted run had started over
     touch "$venv/learn.stamp"
     ;;
   *)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -95,5 +94,17 @@ def tiny_model(tmp_path_factory) -> Path:
         [axes("all", [0, 1, 2, 3]), tensor("forward", [0, 0, 0, 0, 0, 10.0]), axes("shape", [1, 6])],
     )
     save_manifest(Model(folder, "depth", {"depth": {}, "pose": {}}, height=32, width=64, canonical_focal_px=40.0))
-    assert json.loads((folder / "manifest.json").read_text())["height"] == 32
+    dark, bright = (np.full((1, 3, 32, 64), value, np.float32) for value in (0.25, 0.5))
+    motion = np.zeros((1, 6), np.float32)
+    motion[0, 5] = 10 * (0.25 - 0.5)
+    np.savez(
+        folder / "selftest.npz",
+        **{
+            "depth.0.in.image": dark,
+            "depth.0.out": np.full((1, 1, 32, 64), 15, np.float32),
+            "pose.0.in.image": dark,
+            "pose.0.in.neighbour": bright,
+            "pose.0.out": motion,
+        },
+    )
     return folder

@@ -148,3 +148,73 @@ def test_training_without_torch_says_how_to_get_it(capsys, drive_bag, tmp_path, 
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "needs torch" in refused(capsys, "train", "depth", "--bag", drive_bag, "--out", tmp_path / "model", "--steps", "1")
     assert not (tmp_path / "model").exists()
+
+
+def test_predict_never_overwrites_an_image_or_a_result(capsys, tiny_model, tmp_path):
+    for name in ("a.png", "b.png", "b.bmp"):
+        cv2.imwrite(str(tmp_path / name), np.full((60, 90, 3), 51, np.uint8))
+    before = (tmp_path / "a.png").read_bytes()
+    options = ("--focal", "75", "--model", tiny_model)
+    assert "overwrite the image itself" in refused(capsys, "predict", "depth", tmp_path / "a.png", *options, "--out", tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert "overwrite an earlier one" in refused(capsys, "predict", "depth", tmp_path, *options, "--out", tmp_path / "out")
+
+
+def test_what_cannot_be_written_is_named(capsys, drive_bag, tiny_model, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert main(["evaluate", "bev", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path / "file" / "j.json")]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert main(["evaluate", "bev", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path)]) == 2
+    assert "it is a directory" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_drive_with_a_calibration_file_needs_no_camera_info_and_no_tf(tiny_model, tmp_path):
+    """A bag of bare images and scans, driven over DDS with everything else from a file."""
+    pytest.importorskip("rclpy")
+    import yaml
+
+    with Writer(tmp_path / "bare") as bag:
+        for i in range(6):
+            stamp = START + (i + 1) * TENTH
+            bag.write("/lidar/points", messages.points(scan(25.0 - i, stamp_ns=stamp - 30_000_000)), stamp - 30_000_000)
+            image = np.full((96, 192, 3), 40 + 10 * i, np.uint8)
+            bag.write("/camera/image", messages.image(image, "rgb8", stamp_ns=stamp, frame_id="camera"), stamp)
+    calibration = {
+        "width": 192,
+        "height": 96,
+        "K": CALIBRATION.K.tolist(),
+        "T_base_camera": T_BASE_CAMERA.tolist(),
+        "T_camera_lidar": CALIBRATION.T_camera_lidar.tolist(),
+    }
+    (tmp_path / "camera.yaml").write_text(yaml.safe_dump(calibration))
+    out = tmp_path / "summary.json"
+    assert (
+        main(
+            [
+                "drive",
+                "--bag",
+                str(tmp_path / "bare"),
+                "--rate",
+                "0.3",
+                "--calibration",
+                str(tmp_path / "camera.yaml"),
+                "--model",
+                str(tiny_model),
+                "--json",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    summary = json.loads(out.read_text())
+    assert (summary["depth"]["received"], summary["odometry"]["received"], summary["bev"]["received"]) == (6, 5, 6)
+    assert summary["depth"]["scale"]["inliers"] > 50
+    assert summary["metrics"]["odometry"] == {"not_scored": summary["metrics"]["odometry"]["not_scored"]}
+
+
+def test_drive_refuses_before_it_plays(capsys, drive_bag, tiny_model, tmp_path):
+    assert "no topic of" in refused(capsys, "drive", "--bag", drive_bag, "--model", tiny_model, "--reference", "/absent")
+    with Writer(tmp_path / "raw") as bag:
+        bag.write("/image", messages.image(np.zeros((48, 64, 3), np.uint8), "rgb8", stamp_ns=START, frame_id="camera"), START)
+    assert "no sensor_msgs/msg/CameraInfo" in refused(capsys, "drive", "--bag", tmp_path / "raw", "--model", tiny_model)

@@ -73,7 +73,7 @@ class FrameReader:
                 if topic == self.topics.points:
                     pairs.add(decode.scan(message))
                 elif topic == self.topics.camera_info:
-                    seen = _contents(message)
+                    seen = decode.camera_key(message)
                     if seen != info_seen:  # the map of a Rectifier is costly; a camera's info hardly ever changes
                         calibration, rectifier = self._camera(message)
                         info_seen = seen
@@ -148,13 +148,6 @@ class FrameReader:
 def frames(bag_path: str | Path, **options: Any) -> Iterator[Frame]:
     """The frames of a bag; the arguments are those of `FrameReader`, which also tells what was skipped."""
     return iter(FrameReader(bag_path, **options))
-
-
-def _contents(info: Any) -> tuple[Any, ...]:
-    """Everything in a CameraInfo but its stamp."""
-    roi = info.roi
-    return (info.header.frame_id, info.width, info.height, info.distortion_model, bytes(info.d), bytes(info.k), bytes(info.p),
-            info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height)
 
 
 def _with_scan(frame: Frame, scan: Scan | None) -> Frame:

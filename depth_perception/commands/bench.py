@@ -19,13 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays the drive `repeats` times through all nodes and writes drive.json."""
-    import json
     from pathlib import Path
 
     from depth_perception.__main__ import main
-    from depth_perception.model import write_atomically
+    from depth_perception.frame import BadInput
+    from depth_perception.model import as_json, write_atomically
     from depth_perception.report import bench
 
+    if args.repeats < 1:
+        raise BadInput(f"--repeats: wanted at least 1, got {args.repeats}")
     out = Path(args.out)
     bag = args.bag
     if bag is None:
@@ -34,10 +36,9 @@ def run(args: argparse.Namespace) -> int:
             code := main(["simulate", "--seconds", str(args.seconds), "--seed", "3", "--no-truth", "--out", bag])
         ):
             return code
+    machine = bench.machine()  # before the runs: what else the machine was doing
     results = [bench.drive(bag, args.model) for _ in range(args.repeats)]
-    write_atomically(
-        out / "drive.json", json.dumps({"name": "drive", **bench.machine(), "bag": Path(bag).name, "results": results}, indent=2) + "\n"
-    )
+    write_atomically(out / "drive.json", as_json({"name": "drive", **machine, "bag": Path(bag).name, "results": results}))
     print(bench.table(results))
     print(f"written to {out / 'drive.json'}")
     return 0

@@ -24,19 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Drives, scores, writes."""
-    import json
     from pathlib import Path
 
     from depth_perception.commands.evaluate import reader_options
     from depth_perception.frame import BadInput
-    from depth_perception.model import write_atomically
+    from depth_perception.model import as_json, write_atomically
     from depth_perception.report.drive import rehearse_and_score
 
-    if not args.rate > 0:
+    if not 0 < args.rate < 1000:
         raise BadInput(f"--rate: wanted a positive speed, got {args.rate}")
-    summary = rehearse_and_score(args, reader_options(args))
-    text = json.dumps(summary, indent=2)
-    print(text)
+    text = as_json(rehearse_and_score(args, reader_options(args)))
+    print(text, end="")
     if args.json:
-        write_atomically(Path(args.json), text + "\n")
+        write_atomically(Path(args.json), text)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 HELP = "score a model on bags: depth, odometry or the bird's-eye view"
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception import model as models
     from depth_perception.evaluation import offline
     from depth_perception.frame import BadInput
-    from depth_perception.model import write_atomically
+    from depth_perception.model import as_json, write_atomically
 
     model = models.load(args.model or models.shipped())
     if args.what == "odometry" and len(args.bag) > 1:
@@ -59,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
         result = offline.odometry(args.bag[0], model, reference=args.reference, align=args.align == "scale", **options)
     else:
         result = offline.bev(args.bag, model, **options)
-    print(json.dumps(result, indent=2))
+    print(as_json(result), end="")
     if args.json:
         from pathlib import Path
 
-        write_atomically(Path(args.json), json.dumps(result, indent=2) + "\n")
+        write_atomically(Path(args.json), as_json(result))
     return 0

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes two files per image."""
+    import io
     import sys
     from pathlib import Path
 
@@ -33,30 +34,37 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from depth_perception import model as models
-    from depth_perception.evaluation.offline import systems
+    from depth_perception.evaluation.offline import depth_system
+    from depth_perception.frame import BadInput
     from depth_perception.report import pictures
 
     model = models.load(args.model or models.shipped())
-    system = systems(model).depth
+    if args.focal is not None and not 0 < args.focal < 1e6:
+        raise BadInput(f"--focal: wanted pixels, got {args.focal}")
+    system = depth_system(model)
     out = Path(args.out)
-    count = 0
-    for name, frame in tqdm(_frames(args, model), unit="image", disable=not sys.stderr.isatty()):
-        if not name.isdigit():
-            system.reset()  # plain images do not follow one another: each has the network's own scale
+    written: set[str] = set()
+    drive = None
+    for name, frame, source in tqdm(_frames(args, model), unit="image", disable=not sys.stderr.isatty()):
+        # Images of a bag follow one another and share a scale; plain images do not.
+        if source != drive:
+            system.reset()
+            drive = source
+        files = [out / f"{name}.npy", out / f"{name}.png"]
+        if name in written or source.resolve() in {file.resolve() for file in files}:
+            raise BadInput(f"{source}: its result would overwrite {'an earlier one' if name in written else 'the image itself'} in {out}")
         depth = system.step(frame).depth
-        with_npy = out / f"{name}.npy"
-        out.mkdir(parents=True, exist_ok=True)
-        temporary = out / f".{name}.tmp.npy"
-        np.save(temporary, depth)
-        temporary.replace(with_npy)
-        pictures.save(out / f"{name}.png", pictures.colour_depth(depth))
-        count += 1
-    print(f"{count} depth images in {out}")
+        buffer = io.BytesIO()
+        np.save(buffer, depth)
+        models.write_atomically(files[0], buffer.getvalue())
+        pictures.save(files[1], pictures.colour_depth(depth))
+        written.add(name)
+    print(f"{len(written)} depth images in {out}")
     return 0
 
 
 def _frames(args, model):  # type: ignore[no-untyped-def]
-    """(name, Frame) of every input: the stem of an image, the stamp in nanoseconds of a bag's frame."""
+    """(name, Frame, where from) of every input: the stem of an image, the stamp in nanoseconds of a bag's frame."""
     import sys
     from pathlib import Path
 
@@ -80,8 +88,11 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
             else []
         )
         if not files:
-            for frame in bag.frames(path, pairing="latest", **reader_options(args)):
-                yield str(frame.stamp_ns), frame
+            reader = bag.FrameReader(path, pairing="latest", **reader_options(args))
+            for frame in reader:
+                yield str(frame.stamp_ns), frame, path
+            for sentence in reader.report():
+                print(f"{path}: skipped {sentence}", file=sys.stderr)
             continue
         if args.focal is None:
             print(f"{path}: no --focal: metres hold for a camera like the one in training", file=sys.stderr)
@@ -92,4 +103,4 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
             height, width = image.shape[:2]
             focal = args.focal or model.canonical_focal_px * height / model.height
             K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-            yield file.stem, Frame(image[..., ::-1], 0, Calibration(K, width, height))
+            yield file.stem, Frame(image[..., ::-1], 0, Calibration(K, width, height)), file

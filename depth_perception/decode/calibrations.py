@@ -38,6 +38,13 @@ def calibration(info: Any, tree: FrameTree | None = None, *, lidar_frame: str | 
     return _calibration(Rectifier(info), info.header.frame_id.lstrip("/"), tree, lidar_frame, base_frame)
 
 
+def camera_key(info: Any) -> tuple[Any, ...]:
+    """Everything in a CameraInfo but its stamp: while it stays the same, so do Calibration and Rectifier."""
+    roi = info.roi
+    return (info.header.frame_id, info.width, info.height, info.distortion_model, tuple(info.d), tuple(info.k), tuple(info.p),
+            info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height)
+
+
 def _calibration(rectifier: Rectifier, camera: str, tree: FrameTree | None, lidar: str | None, base: str | None) -> Calibration:
     tree = FrameTree() if tree is None else tree
     base = (base or _base_above(tree, camera)).lstrip("/")

@@ -15,6 +15,7 @@ _NAMES = {"x": ("x",), "y": ("y",), "z": ("z",), "intensity": ("intensity", "i")
           "time": ("t", "time", "timestamp", "offset_time", "time_stamp")}
 _LONGEST_SWEEP_S = 10.0
 
+_LARGEST_POINT = 4096
 
 def scan(msg: Any) -> Scan:
     """sensor_msgs/PointCloud2 of any field order, datatype, padding and byte order -> Scan; points with NaN or inf are left out.
@@ -51,6 +52,8 @@ def _table(msg: Any) -> np.ndarray:
     order = ">" if msg.is_bigendian else "<"
     names, formats, offsets = [], [], []
     width, height, point_step, row_step = int(msg.width), int(msg.height), int(msg.point_step), int(msg.row_step)
+    if not 0 < point_step <= _LARGEST_POINT:
+        raise BadInput(f"point cloud: wanted points of 1 to {_LARGEST_POINT} bytes, got point_step {point_step}")
     for ours, field in wanted.items():
         if field is None:
             continue

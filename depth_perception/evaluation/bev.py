@@ -28,15 +28,21 @@ class BevScore:
 
     def add(self, points: np.ndarray, frame: Frame) -> None:
         """points: (N, >=3) metres, body frame, as the bev system published them for this frame."""
-        if frame.scan is None or frame.calibration.T_camera_lidar is None or len(points) == 0:
+        if frame.scan is None or frame.calibration.T_camera_lidar is None:
             return
         truth, visible = self._truth(frame)
+        if not visible.any():
+            return
         estimate = np.ascontiguousarray(points[:, :3])
         to_truth, to_estimate = _nearest(estimate, truth), _nearest(truth[visible], estimate)
         far = [np.hypot(p[:, 0], p[:, 1]) for p in (estimate, truth[visible])]
         for low, high in (*RANGES_M, (0.0, RANGES_M[-1][1])):
             ours, theirs = (to_truth[(far[0] >= low) & (far[0] < high)], to_estimate[(far[1] >= low) & (far[1] < high)])
-            if len(ours) < 20 or len(theirs) < 20:
+            if len(theirs) < 20:
+                continue
+            if len(ours) < 20:  # silence where there is something to see: no distances to speak of, and no marks
+                row = {"accuracy_m": np.nan, "completeness_m": np.nan} | {f"f_score_{threshold}": 0.0 for threshold in THRESHOLDS_M}
+                self._rows.setdefault(f"{low:g}-{high:g} m", []).append(row)
                 continue
             row = {"accuracy_m": float(ours.mean()), "completeness_m": float(theirs.mean())}
             for threshold in THRESHOLDS_M:
@@ -52,6 +58,8 @@ class BevScore:
         in_camera = lidar.in_camera(frame.scan, calibration)
         body = pose.transform(T_base_camera, in_camera)
         keep = np.hypot(body[:, 0], body[:, 1]) < RANGES_M[-1][1]
+        if not keep.any():
+            return body[:0], keep[:0]
         # The highest points are left out as the cloud leaves them out: above the lowest hundredth, near the ground.
         keep &= body[:, 2] < np.quantile(body[keep, 2], 0.01) + ABOVE_GROUND_M
         body, in_camera = body[keep], in_camera[keep]
@@ -66,9 +74,15 @@ class BevScore:
     def result(self) -> dict[str, Any]:
         """Mean of each figure over the frames, by range."""
         by_range = {
-            name: {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]} for name, rows in self._rows.items()
+            name: {key: round(_mean([row[key] for row in rows]), 4) for key in rows[0]} for name, rows in self._rows.items()
         }
         return {"by_range": by_range, "frames": max((len(rows) for rows in self._rows.values()), default=0)}
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of those that are numbers; NaN when none is."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class DepthScore:
             return None
         even, odd = split_beams(frame)
         output = system.step(even)
-        alone = output.depth / np.float32(output.scale.value)
+        alone = output.in_view(output.network_metres)
         every = lidar.depth_image(frame.scan, frame.calibration)
         self.add_truth(alone, every)
         self._row("online_scaled", output.depth, lidar.depth_image(odd.scan, frame.calibration), median_scale=False)  # type: ignore[arg-type]

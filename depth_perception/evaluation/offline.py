@@ -10,8 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from depth_perception import bag as bags
-from depth_perception import decode
-from depth_perception.engine import Engine
+from depth_perception import decode, engine
 from depth_perception.evaluation import odometry as odometry_evaluation
 from depth_perception.evaluation import reference as references
 from depth_perception.evaluation.bev import BevScore
@@ -24,28 +23,34 @@ from depth_perception.systems.drive import Drive
 from depth_perception.systems.odometry import Odometry, OdometryOutput
 
 
+def depth_system(model: Model, *, threads: int = 2) -> Depth:
+    """The depth of a model with default parameters, its engine proven."""
+    sizes: dict[str, Any] = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
+    return Depth(engine.load(model, "depth", threads=threads), **sizes)
+
+
 def systems(model: Model, *, threads: int = 2) -> Drive:
     """The systems of a model, exactly as the node builds them with default parameters."""
     sizes: dict[str, Any] = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
-    return Drive(
-        Depth(Engine(model.onnx("depth"), threads=threads), **sizes), Odometry(Engine(model.onnx("pose"), threads=threads), **sizes), Bev()
-    )
+    return Drive(depth_system(model, threads=threads), Odometry(engine.load(model, "pose", threads=threads), **sizes), Bev())
 
 
 def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **options: Any) -> dict[str, Any]:
     """Depth scores over bags; against the LiDAR, or against a topic of true depth images of the same stamps."""
-    score = DepthScore()
+    score, system = DepthScore(), depth_system(model)
     for path in bag_paths:
-        system = systems(model).depth
-        images = _true_depth(path, truth) if truth else None
+        system.reset()
+        images = _TrueDepth(path, truth) if truth else None
         for frame in _progress(bags.FrameReader(path, pairing="nearest", **options)):
             if images is None:
                 score.add(frame, system)
                 continue
             output = system.step(frame)
-            true = next((d for stamp, d in images if stamp == frame.stamp_ns), None)
+            true = images.at(frame.stamp_ns)
             if true is not None:
-                score.add_truth(output.depth / np.float32(output.scale.value), true)
+                if true.shape != output.depth.shape:
+                    raise BadInput(f"--truth {truth}: wanted depth of the image's size {output.depth.shape}, got {true.shape}")
+                score.add_truth(output.in_view(output.network_metres), true)
     result = score.result()
     if result["frames"] == 0:
         wanted = f"true depth on {truth}" if truth else "a LiDAR scan and known extrinsics"
@@ -53,13 +58,23 @@ def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **opt
     return result
 
 
-def _true_depth(path: str, topic: str) -> Iterator[tuple[int, np.ndarray]]:
-    bag = bags.Bag(path)
-    if topic not in bag.topics:
-        raise BadInput(f"--truth {topic}: is no topic of {path} ({', '.join(bag.topics)})")
-    for _, type_name, _, raw in bag.messages(topics=[topic]):
-        message = bag.decode(type_name, raw)
-        yield decode.stamp_ns(message.header), decode.depth_image(message)
+class _TrueDepth:
+    """True depth images of a topic by stamp, asked for in rising order."""
+
+    def __init__(self, path: str, topic: str) -> None:
+        bag = bags.Bag(path)
+        if bag.topics.get(topic, ("", 0))[0] != "sensor_msgs/msg/Image":
+            raise BadInput(f"--truth {topic}: is no topic of depth images of {path} ({', '.join(bag.topics)})")
+        self._messages = (bag.decode(type_name, raw) for _, type_name, _, raw in bag.messages(topics=[topic]))
+        self._next: Any = next(self._messages, None)
+
+    def at(self, stamp_ns: int) -> np.ndarray | None:
+        """(H, W) metres of exactly this stamp, or None."""
+        while self._next is not None and decode.stamp_ns(self._next.header) < stamp_ns:
+            self._next = next(self._messages, None)
+        if self._next is None or decode.stamp_ns(self._next.header) != stamp_ns:
+            return None
+        return decode.depth_image(self._next)
 
 
 def odometry(bag_path: str, model: Model, *, reference: str | None = None, align: bool = False, **options: Any) -> dict[str, Any]:
@@ -77,7 +92,8 @@ def odometry(bag_path: str, model: Model, *, reference: str | None = None, align
         poses += [output.T_odom_base for output in outputs]
     if len(poses) < 2:
         raise BadInput(f"evaluate odometry: {bag_path} has no two images within a second of each other")
-    return odometry_evaluation.score(stamps, poses, references.load(reference, bag_path), reader.calibration, reader.tree, align=align)
+    found = references.load(reference, bag_path, **options)
+    return odometry_evaluation.score(stamps, poses, found, reader.calibration, reader.tree, align=align)
 
 
 def bev(bag_paths: list[str], model: Model, **options: Any) -> dict[str, Any]:
@@ -86,9 +102,10 @@ def bev(bag_paths: list[str], model: Model, **options: Any) -> dict[str, Any]:
     for path in bag_paths:
         drive = systems(model)
         for frame in _progress(bags.FrameReader(path, pairing="latest", **options)):
+            seen_now = drive.at_image_time(frame)
             for output in drive.step(frame):
                 if isinstance(output, BevOutput):
-                    score.add(output.points, frame)
+                    score.add(output.points, seen_now)
     result = score.result()
     if result["frames"] == 0:
         raise BadInput(f"evaluate bev: {', '.join(bag_paths)} has no image with a LiDAR scan and known extrinsics")

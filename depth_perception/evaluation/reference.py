@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,13 +42,14 @@ class Reference:
         return out, inside
 
 
-def load(reference: str | None, bag_path: str) -> Reference:
+def load(reference: str | None, bag_path: str, **reading: Any) -> Reference:
     """Finds the reference that a user named.
 
     reference: a file, a topic, PARENT:CHILD, "kiss-icp", or None: the bag's one topic of odometry or poses, else its one moving TF.
+    reading: keyword arguments of `bag.frames`, for kiss-icp.
     """
     if reference == "kiss-icp":
-        return _kiss_icp(bag_path)
+        return _kiss_icp(bag_path, **reading)
     if reference is not None and Path(reference).is_file():
         return _file(Path(reference))
     bag = Bag(bag_path)
@@ -86,8 +88,8 @@ def _file(path: Path) -> Reference:
         poses[:, :3] = rows.reshape(-1, 3, 4)
         return Reference(poses, None, "camera", str(path))
     if rows.shape[1] == 8:
-        poses = np.stack([pose.from_quaternion(row[1:4], row[4:8]) for row in rows])
-        return Reference(poses, np.round(rows[:, 0] * 1e9).astype(np.int64), "camera", str(path))
+        poses = [pose.from_quaternion(row[1:4], row[4:8]) for row in rows]
+        return _sorted([round(stamp * 1e9) for stamp in rows[:, 0]], poses, "camera", str(path))
     raise BadInput(f"reference {path}: wanted 12 (KITTI) or 8 (TUM) numbers a line, got {rows.shape[1]}")
 
 
@@ -141,7 +143,7 @@ def _sorted(stamps: list[int], poses: list[np.ndarray], frame: str, source: str)
     return Reference(np.stack(poses)[order], np.array(stamps, np.int64)[order], frame, source)
 
 
-def _kiss_icp(bag_path: str) -> Reference:
+def _kiss_icp(bag_path: str, **reading: Any) -> Reference:
     try:
         from kiss_icp.config import KISSConfig
         from kiss_icp.kiss_icp import KissICP
@@ -152,7 +154,7 @@ def _kiss_icp(bag_path: str) -> Reference:
     odometry = KissICP(config)
     stamps: list[int] = []
     poses: list[np.ndarray] = []
-    for frame in frames(bag_path, pairing="nearest"):
+    for frame in frames(bag_path, pairing="nearest", **reading):
         if frame.scan is None or (stamps and frame.scan.stamp_ns <= stamps[-1]):
             continue
         odometry.register_frame(frame.scan.points.astype(np.float64), np.zeros(0))

@@ -117,11 +117,7 @@ class FrameTree:
 
     def __contains__(self, frame: str) -> bool:
         frame = frame.lstrip("/")
-        return frame in self._parent or any(parent == frame for parent, _ in self._parent.values())
-
-    def frames(self) -> list[str]:
-        """Every frame named so far, sorted."""
-        return sorted(set(self._parent) | {parent for parent, _ in self._parent.values()})
+        return frame in self._parent or any(parent == frame for parent, _ in list(self._parent.values()))
 
     def root(self, frame: str) -> str:
         """The topmost frame above `frame`."""

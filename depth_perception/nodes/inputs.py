@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_perception import decode
-from depth_perception.frame import BadInput, Calibration, Frame
+from depth_perception.frame import BadInput, Calibration, Frame, check_positive
 from depth_perception.geometry import pose
 from depth_perception.geometry.pose import FrameTree
 from depth_perception.nodes.mailbox import Mailbox
@@ -29,16 +31,21 @@ LATCHED = QoSProfile(
 class Config:
     """Attributes:
     compressed: the image topic carries sensor_msgs/CompressedImage.
+    calibration: YAML file with the camera's calibration, instead of CameraInfo and TF; empty: none.
     max_scan_delay_s: a scan older than this, seen from the image, is not paired with it.
     base_frame: name of the body frame in TF; empty: base_link, or the root above the camera.
     T_base_camera, T_camera_lidar: x y z (metres) and qx qy qz qw where TF does not tell; empty: unknown.
     """
 
     compressed: bool = False
+    calibration: str = ""
     max_scan_delay_s: float = 0.15
     base_frame: str = ""
     T_base_camera: tuple[float, ...] = ()
     T_camera_lidar: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_positive(self, max_scan_delay_s=0)
 
 
 class Inputs:
@@ -51,9 +58,13 @@ class Inputs:
     def __init__(self, node: Node, config: Config) -> None:
         self._config = config
         self._images: Mailbox[tuple[Any, float]] = Mailbox()
-        self._images.hold()  # an image often arrives just before the CameraInfo that goes with it
+        if not config.calibration:
+            self._images.hold()  # an image often arrives just before the CameraInfo that goes with it
         self._pairing = decode.Pairing(round(config.max_scan_delay_s * 1e9))
         self._tree = FrameTree()
+        # The executor adds scans and frames while the worker reads them.
+        self._lock = threading.Lock()
+        self._fixed = decode.read_calibration(config.calibration) if config.calibration else None
         self._lidar_frame: str | None = None
         self._info: Any = None
         self._calibration: tuple[tuple[Any, ...], Calibration, decode.Rectifier] | None = None
@@ -77,13 +88,17 @@ class Inputs:
 
     @property
     def calibrated(self) -> bool:
-        """Whether a CameraInfo has come."""
-        return self._info is not None
+        """Whether the camera's calibration is known: from a file, or because a CameraInfo has come."""
+        return self._fixed is not None or self._info is not None
 
     @property
     def dropped(self) -> int:
         """Images replaced by newer ones before anyone looked at them."""
         return self._images.dropped
+
+    def served(self) -> None:
+        """What was urgent about the last frame is done."""
+        self._images.served()
 
     def skip(self, sentence: str) -> None:
         """Counts a message that could not be used; a hundred different sentences at most, for a node runs for months."""
@@ -106,32 +121,28 @@ class Inputs:
                 frame = self._frame(message)
             except BadInput as error:
                 self.skip(str(error))
-                continue
-            return frame, received, (time.perf_counter() - started) * 1e3
+            except Exception as error:  # a defect of ours costs a frame, not the drive
+                self._defect(error)
+            else:
+                return frame, received, (time.perf_counter() - started) * 1e3
+            self._images.served()
         return None
 
     def _frame(self, message: Any) -> Frame:
-        calibration, rectify = self._calibrated()
         image = decode.compressed_image(message) if self._config.compressed else decode.image(message)
         stamp_ns = decode.stamp_ns(message.header)
-        return Frame(rectify(image), stamp_ns, calibration, self._pairing.newest_before(stamp_ns))
+        with self._lock:
+            calibration, rectify = self._fixed or self._calibrated()
+            scan = self._pairing.newest_before(stamp_ns)
+        return Frame(rectify(image), stamp_ns, calibration, scan)
 
     def _calibrated(self) -> tuple[Calibration, decode.Rectifier]:
         """The camera's calibration, made anew only when its CameraInfo, TF or the LiDAR's frame has changed."""
         info = self._info
-        key = (
-            info.width,
-            info.height,
-            info.distortion_model,
-            *info.k,
-            *info.d,
-            *info.p,
-            info.header.frame_id,
-            self._tree_version,
-            self._lidar_frame,
-        )
+        key = (*decode.camera_key(info), self._tree_version, self._lidar_frame)
         if self._calibration is None or self._calibration[0] != key:
-            calibration = decode.calibration(info, self._tree, lidar_frame=self._lidar_frame, base_frame=self._config.base_frame or None)
+            base_frame = self._config.base_frame or None
+            calibration = decode.calibration(info, self._tree, lidar_frame=self._lidar_frame, base_frame=base_frame)
             self._calibration = (key, self._with_parameters(calibration), decode.Rectifier(info))
         return self._calibration[1], self._calibration[2]
 
@@ -157,14 +168,24 @@ class Inputs:
             scan = decode.scan(message)
         except BadInput as error:
             self.skip(str(error))
-            return
-        self.scans += 1
-        self._lidar_frame = scan.frame_id
-        self._pairing.add(scan)
+        except Exception as error:
+            self._defect(error)
+        else:
+            with self._lock:
+                self.scans += 1
+                self._lidar_frame = scan.frame_id
+                self._pairing.add(scan)
 
     def _on_tf(self, message: Any) -> None:
-        try:
-            decode.transforms(message, self._tree)
-        except BadInput as error:
-            self.skip(str(error))
-        self._tree_version += 1
+        with self._lock:
+            try:
+                decode.transforms(message, self._tree)
+            except BadInput as error:
+                self.skip(str(error))
+            except Exception as error:
+                self._defect(error)
+            self._tree_version += 1
+
+    def _defect(self, error: Exception) -> None:
+        self._node.get_logger().error(traceback.format_exc())
+        self.skip(f"internal error: {type(error).__name__}: {error}")

@@ -11,21 +11,30 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """One producer, one consumer. An item nobody fetched in time is replaced: a car wants the present, not a queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience_s: float = 0.03) -> None:
+        self._patience_s = patience_s
         self._condition = threading.Condition()
         self._item: T | None = None
         self._ready = True
+        self._quiet = True
         self._closed = False
         self.put_count = 0
         self.dropped = 0
 
     def put(self, item: T) -> None:
-        """Replaces what lies there."""
+        """Replaces what lies there, and keeps still until the consumer says `served`, for `patience_s` at most.
+
+        The producer is the executor: were it to go on at once, both threads would want the interpreter, and the newest image would wait
+        a millisecond or two for the executor's bookkeeping.
+        """
         with self._condition:
             self.put_count += 1
             self.dropped += self._item is not None
             self._item = item
+            self._quiet = False
             self._condition.notify()
+            if self._ready:
+                self._condition.wait_for(lambda: self._quiet or self._closed, timeout=self._patience_s)
 
     def hold(self) -> None:
         """Items wait inside until `release`."""
@@ -44,6 +53,12 @@ class Mailbox(Generic[T]):
             self._condition.wait_for(lambda: (self._ready and self._item is not None) or self._closed)
             item, self._item = self._item, None
             return None if self._closed else item
+
+    def served(self) -> None:
+        """The consumer's urgent part is done: the producer may go on."""
+        with self._condition:
+            self._quiet = True
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Ends every wait."""

@@ -7,6 +7,8 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import psutil
@@ -14,14 +16,16 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Odometry as OdometryMessage
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float32MultiArray
 
+from depth_perception import engine as engines
 from depth_perception import model as models
-from depth_perception.engine import Engine
 from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory
 from depth_perception.nodes import encode, inputs, optional
@@ -68,25 +72,25 @@ class Perception(LifecycleNode):
         self._published: dict[str, int] = dict.fromkeys(SYSTEMS, 0)
         self._recent_ms: deque[float] = deque(maxlen=100)
         self._scale = depth.scales.Scale(1.0, self._depth_config.scale.prior_sigma)
+        self._skipped_before: Counter[str] = Counter()
+        self._received_before = 0
         self.create_timer(1.0, self._report)
 
     # --- lifecycle -----------------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Loads the model and makes the publishers. The engines run once, so that the first image is not the slow one."""
+        """Loads the model, proves its engines and makes the publishers."""
         try:
             model = models.load(self.get_parameter("model").value or models.shipped())
             threads = self.get_parameter("engine_threads").value
             sizes = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
-            self._engines = {"depth": Engine(model.onnx("depth"), threads=threads)}
+            # Proven before they drive; the self-test also warms them up, so that the first image is not the slow one.
+            self._engines = {"depth": engines.load(model, "depth", threads=threads)}
             if "odometry" in self._runs:
-                self._engines["pose"] = Engine(model.onnx("pose"), threads=threads)
+                self._engines["pose"] = engines.load(model, "pose", threads=threads)
         except BadInput as error:
-            self._error = str(error)
-            self.get_logger().error(self._error)
-            return TransitionCallbackReturn.FAILURE
-        for engine in self._engines.values():
-            engine(**{name: np.zeros(shape, np.float32) for name, shape in engine.inputs.items()})
+            return self._refuse(error)
+        self._error = ""
         self._drive = Drive(
             depth.Depth(self._engines["depth"], **sizes, config=self._depth_config),
             odometry.Odometry(self._engines["pose"], **sizes, config=self._odometry_config) if "odometry" in self._runs else None,
@@ -115,7 +119,10 @@ class Perception(LifecycleNode):
         """Subscribes and starts working."""
         assert self._drive is not None
         self._drive.reset()
-        self._inputs = inputs.Inputs(self, self._input_config)
+        try:
+            self._inputs = inputs.Inputs(self, self._input_config)
+        except BadInput as error:
+            return self._refuse(error)
         self._worker = threading.Thread(target=self._work, name="systems", daemon=True)
         self._worker.start()
         self._start_to_active_s = time.time() - psutil.Process().create_time()
@@ -141,10 +148,15 @@ class Perception(LifecycleNode):
         self._stop()
         return TransitionCallbackReturn.SUCCESS
 
+    def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
+        self._error = str(error)
+        self.get_logger().error(self._error)
+        return TransitionCallbackReturn.FAILURE
+
     def _stop(self) -> None:
         if self._inputs is not None and self._worker is not None:
             self._inputs.close()
-            self._worker.join(timeout=2.0)
+            self._worker.join()  # a frame's work at most
             self._inputs, self._worker = None, None
 
     # --- work ----------------------------------------------------------------------------------------------------
@@ -161,60 +173,65 @@ class Perception(LifecycleNode):
                 for output in drive.step(frame):
                     if isinstance(output, DepthOutput):
                         self._publish_depth(output)
+                        source.served()
                         done = time.perf_counter()
                         publish_ms = (done - before) * 1e3 - sum(output.timing_ms.values())
                         latency |= output.timing_ms | {"publish": publish_ms, "total": (done - received) * 1e3}
                     elif isinstance(output, OdometryOutput):
                         self._publish_odometry(output)
-                        latency["odometry"] = (time.perf_counter() - before) * 1e3
+                        latency |= {
+                            "odometry": (time.perf_counter() - before) * 1e3,
+                            "odometry_total": (time.perf_counter() - received) * 1e3,
+                        }
                     else:
                         self._publish_bev(output)
-                        latency["bev"] = (time.perf_counter() - before) * 1e3
+                        latency |= {"bev": (time.perf_counter() - before) * 1e3, "bev_total": (time.perf_counter() - received) * 1e3}
                     before = time.perf_counter()
+                self._outputs["latency"].publish(encode.labelled(latency))
             except BadInput as error:
                 source.skip(str(error))
-                continue
-            except Exception as error:  # a defect of ours must not silence the car for the rest of the drive
+            except Exception as error:  # a defect of ours costs a frame, not the drive
+                if not rclpy.ok():
+                    return  # told to stop in the middle of a frame
                 self.get_logger().error(traceback.format_exc())
                 source.skip(f"internal error: {type(error).__name__}: {error}")
-                continue
-            self._frames += 1
-            self._recent_ms.append(latency["total"])
-            self._outputs["latency"].publish(encode.labelled(latency))
+            else:
+                self._frames += 1
+                self._recent_ms.append(latency["total"])
+            source.served()
 
     def _publish_depth(self, output: DepthOutput) -> None:
         self._scale = output.scale
         if "depth" not in self._publishes:
             return
-        self._send("depth", lambda: encode.depth_image(output))
+        self._published["depth"] += self._send("depth", lambda: encode.depth_image(output))
         self._send("info", lambda: encode.camera_info(output.calibration, output.stamp_ns))
         self._send("confidence", lambda: encode.confidence_image(output))
         scale = output.scale
         self._send(
             "scale", lambda: encode.labelled({"scale": scale.value, "sigma": scale.sigma, "inliers": scale.inliers, "points": scale.points})
         )
-        self._published["depth"] += 1
 
     def _publish_odometry(self, output: OdometryOutput) -> None:
         if "odometry" not in self._publishes:
             return
         odom_frame = self.get_parameter("odom_frame").value
-        self._send("odometry", lambda: encode.odometry(output, odom_frame))
+        self._published["odometry"] += self._send("odometry", lambda: encode.odometry(output, odom_frame))
         self._send("tf", lambda: encode.transform(output, odom_frame))
-        self._published["odometry"] += 1
 
     def _publish_bev(self, output: BevOutput) -> None:
         if "bev" not in self._publishes:
             return
-        self._send("cloud", lambda: encode.cloud(output))
+        self._published["bev"] += self._send("cloud", lambda: encode.cloud(output))
         self._send("grid", lambda: encode.occupancy_grid(output))
-        self._published["bev"] += 1
 
-    def _send(self, name, message) -> None:  # type: ignore[no-untyped-def]
-        """Makes and publishes a message only if somebody listens."""
+    def _send(self, name: str, message: Callable[[], Any]) -> bool:
+        """Makes and publishes a message only if somebody listens; whether it did."""
         publisher = self._outputs.get(name)
-        if publisher is not None and publisher.get_subscription_count() > 0:
-            publisher.publish(message())
+        if publisher is None or publisher.get_subscription_count() == 0:
+            return False
+        publisher.publish(message())
+        return True
 
     # --- diagnostics ---------------------------------------------------------------------------------------------
 
@@ -252,19 +269,21 @@ class Perception(LifecycleNode):
         self._diagnostics.publish(DiagnosticArray(header=encode.header(self.get_clock().now().nanoseconds, ""), status=[status]))
 
     def _judge(self, source: inputs.Inputs) -> tuple[bytes, str]:
-        """Level and one sentence for an active node."""
-        if source.received == 0:
-            return DiagnosticStatus.WARN, f"no image on {self.resolve_topic_name('image')} yet"
+        """Level and one sentence for an active node, about the time since the last report."""
+        skipped = Counter(dict(source.skipped))
+        lately = skipped - self._skipped_before
+        came = source.received - self._received_before
+        self._skipped_before, self._received_before = skipped, source.received
+        if came == 0:
+            return DiagnosticStatus.WARN, f"no image on {self.resolve_topic_name('image')} for a second"
         if not source.calibrated:
             return DiagnosticStatus.WARN, f"images come, but no CameraInfo on {self.resolve_topic_name('camera_info')}"
-        if source.skipped:
-            sentence, count = Counter(dict(source.skipped)).most_common(1)[0]
+        if lately:
+            sentence, count = lately.most_common(1)[0]
             return DiagnosticStatus.WARN, f"{count} skipped: {sentence}"
         if self._scale.inliers == 0:
-            return (
-                DiagnosticStatus.WARN,
-                f"no LiDAR return fits the images ({self.resolve_topic_name('points')}): depth has the network's own scale",
-            )
+            points = self.resolve_topic_name("points")
+            return DiagnosticStatus.WARN, f"no LiDAR return fits the images ({points}): depth has the network's own scale"
         return DiagnosticStatus.OK, "running"
 
 
@@ -273,23 +292,22 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     # The worker gives the interpreter to the executor and back many times per frame; 5 ms a turn would be the latency.
     sys.setswitchinterval(5e-4)
     keep_freed_memory()
-    rclpy.init()
     try:
+        rclpy.init()
         node = Perception(name, publishes)
-    except BadInput as error:
-        print(f"{name}: {error}", file=sys.stderr)
+    except (BadInput, ParameterException, InvalidParameterTypeException) as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    code = 0
-    if node.get_parameter("autostart").value:
-        # Through FAILURE a node stays unconfigured; without a manager to try again that is the end.
-        if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            node.trigger_activate()
-        else:
-            code = 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    code = 0
     try:
+        if node.get_parameter("autostart").value:
+            for trigger in (node.trigger_configure, node.trigger_activate):
+                # A node that refuses to start, with nobody there to try again, ends: its reason has been logged.
+                if code == 0 and trigger() != TransitionCallbackReturn.SUCCESS:
+                    code = 2
         if code == 0:
             executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -302,7 +320,5 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     return code
 
 
-def _described(text: str):  # type: ignore[no-untyped-def]
-    from rcl_interfaces.msg import ParameterDescriptor
-
+def _described(text: str) -> ParameterDescriptor:
     return ParameterDescriptor(description=text)

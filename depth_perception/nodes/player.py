@@ -19,6 +19,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 from depth_perception.bag import Bag
 from depth_perception.frame import BadInput
+from depth_perception.memory import keep_freed_memory
 from depth_perception.nodes.optional import TFMessage
 
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -30,7 +31,8 @@ LATCHED = QoSProfile(
 class Player(Node):
     """Publishers for some topics of a bag, and `play()`.
 
-    topics: the topics to play; those whose message type is not installed are left out and named in `missing`.
+    topics: the topics to play, besides TF static, which is always played; those whose message type is not installed
+        are left out and named in `missing`.
     stamp_now: write the time of publication into the header, for measuring latency; off: the bag's bytes unchanged.
     """
 
@@ -40,13 +42,18 @@ class Player(Node):
         self._outputs: dict[str, Any] = {}
         self.published: dict[str, int] = {}
         self.missing: dict[str, str] = {}
-        for topic in topics:
+        self._static = [name for name, (type_name, _) in bag.topics.items() if name.rpartition("/")[2] == "tf_static"]
+        for topic in (*topics, *self._static):
+            if topic not in bag.topics:
+                raise BadInput(f"{bag.path}: has no topic {topic} to play, only {', '.join(bag.topics)}")
             type_name, _ = bag.topics[topic]
             message_type = _message_type(type_name)
             if message_type is None:
                 self.missing[topic] = type_name
                 continue
-            self._outputs[topic] = self.create_publisher(message_type, topic, LATCHED if topic.endswith("tf_static") else RELIABLE)
+            is_static = topic in self._static
+            name, qos = ("/tf_static", LATCHED) if is_static else (topic, RELIABLE)
+            self._outputs[topic] = self.create_publisher(message_type, name, qos)
             self.published[topic] = 0
 
     def wait_for_subscriber(self, topic: str, timeout_s: float) -> bool:
@@ -60,12 +67,11 @@ class Player(Node):
 
     def play(self, *, rate: float) -> None:
         """All messages at their time: TF static first, the rest `rate` times as fast as recorded."""
-        static = [topic for topic in self._outputs if topic.endswith("tf_static")]
+        static = [topic for topic in self._outputs if topic in self._static]
         for topic, _, _, raw in self._bag.messages(topics=static) if static else ():
             self._send(topic, raw)
-        if static:
-            # A latched message travels on its own channel; the first image must not overtake it.
-            time.sleep(0.5)
+        # The first image must not overtake TF static, nor the subscribers' own discovery of this process, which DDS does not tell.
+        time.sleep(0.5)
         begun, first_ns = time.monotonic(), None
         for topic, _, stamp_ns, raw in self._bag.messages(topics=[topic for topic in self._outputs if topic not in static]):
             first_ns = stamp_ns if first_ns is None else first_ns
@@ -75,12 +81,12 @@ class Player(Node):
             self._send(topic, raw)
 
     def _send(self, topic: str, raw: bytes) -> None:
-        raw = bytes(raw)
-        if self._stamp_now and not topic.endswith("tf_static"):
+        if self._stamp_now and topic not in self._static:
             # CDR: four bytes of encapsulation, then the header's stamp (seconds, nanoseconds).
             order = "<" if raw[1] & 1 else ">"
-            raw = raw[:4] + struct.pack(f"{order}iI", *divmod(time.time_ns(), 1_000_000_000)) + raw[12:]
-        self._outputs[topic].publish(raw)
+            stamp = struct.pack(f"{order}iI", *divmod(time.time_ns(), 1_000_000_000))
+            raw = b"".join((raw[:4], stamp, memoryview(raw)[12:]))
+        self._outputs[topic].publish(bytes(raw))
         self.published[topic] += 1
 
 
@@ -106,6 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--stamp-now", action="store_true")
     args = parser.parse_args(argv)
+    keep_freed_memory()
     rclpy.init()
     try:
         player = Player(Bag(args.bag), args.topics, stamp_now=args.stamp_now)

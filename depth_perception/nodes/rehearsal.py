@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from depth_perception.frame import BadInput
+from depth_perception.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -47,55 +50,32 @@ def rehearse(
     Raises:
         BadInput: the node or the player gave up; the sentence is theirs.
     """
-    remaps = [f"{name}:={topic}" for name, topic in topics.items() if topic]
+    names = {name: topic for name, topic in topics.items() if topic}
     values = {"model": model, "input.compressed": compressed} | (parameters or {})
-    command = [sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "--log-level", "warn"]
-    command += [word for remap in remaps for word in ("-r", remap)]
-    command += [word for key, value in values.items() if value != "" for word in ("-p", f"{key}:={_yaml(value)}")]
-    played = [topic for topic in topics.values() if topic] + ["/tf_static"]
-    node = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    player = None
-    try:
-        _spin_until(observer, lambda: observer.active, 30.0, node)
-        player = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "depth_perception.nodes.player",
-                "--bag",
-                bag,
-                "--rate",
-                str(rate),
-                "--wait-for",
-                str(topics["image"]),
-                "--topics",
-                *played,
-                *(["--stamp-now"] if stamp_now else []),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        while player.poll() is None:
-            _spin(observer, 0.2)
+    drive = [sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "--log-level", "warn"]
+    drive += [word for name, topic in names.items() for word in ("-r", f"{name}:={topic}")]
+    drive += [word for key, value in values.items() if value != "" for word in ("-p", f"{key}:={_yaml(value)}")]
+    play = [sys.executable, "-m", "depth_perception.nodes.player", "--bag", bag, "--rate", str(rate), "--wait-for", names["image"]]
+    play += ["--stamp-now"] * stamp_now + ["--topics", *names.values()]
+    # What they say goes to files: a pipe that nobody reads would stop a talkative process.
+    with tempfile.TemporaryFile("w+") as drive_says, tempfile.TemporaryFile("w+") as player_says, tempfile.TemporaryFile("w+") as played:
+        processes = [subprocess.Popen(drive, stderr=drive_says)]
+        try:
+            _spin_until(observer, lambda: observer.active, 30.0, processes[0], drive_says)
+            processes.append(subprocess.Popen(play, stdout=played, stderr=player_says))
+            while processes[1].poll() is None:
+                _spin(observer, 0.2)
+                progress(len(observer.depth_stamps))
+                if processes[0].poll() is not None:
+                    raise BadInput(f"the drive node ended with code {processes[0].returncode}: {_last_line(drive_says)}")
+            if processes[1].returncode != 0:
+                raise BadInput(_last_line(player_says))
+            said = json.loads(_last_line(played))
+            _settle(observer, said["published"].get(names["image"], 0))
             progress(len(observer.depth_stamps))
-            if node.poll() is not None:
-                raise BadInput(f"the drive node ended with code {node.returncode}: {_tail(node)}")
-        if player.returncode != 0:
-            raise BadInput(_tail(player))
-        said = json.loads(player.stdout.read())  # type: ignore[union-attr]
-        _settle(observer, said["published"].get(topics["image"], 0))
-        progress(len(observer.depth_stamps))
-        return Played(said["published"], said["missing"])
-    finally:
-        for process in (player, node):
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(5.0)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            return Played(said["published"], said["missing"])
+        finally:
+            _stop(processes)
 
 
 def make_observer(folder: Path, *, keep_every: int) -> Any:
@@ -105,6 +85,7 @@ def make_observer(folder: Path, *, keep_every: int) -> Any:
     from depth_perception.nodes.transport import environment, private_domain
 
     os.environ.update(environment(loopback=True, domain=private_domain()))
+    keep_freed_memory()
     import rclpy
 
     from depth_perception.nodes.observer import Observer
@@ -122,11 +103,11 @@ def _spin(observer: Any, seconds: float) -> None:
         rclpy.spin_once(observer, timeout_sec=left)
 
 
-def _spin_until(observer: Any, condition: Callable[[], bool], seconds: float, node: subprocess.Popen[str]) -> None:
+def _spin_until(observer: Any, condition: Callable[[], bool], seconds: float, node: subprocess.Popen[bytes], says: IO[str]) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if node.poll() is not None:
-            raise BadInput(_tail(node) or f"the drive node ended with code {node.returncode}")
+            raise BadInput(_last_line(says) or f"the drive node ended with code {node.returncode}")
         if time.monotonic() > end:
             raise BadInput(f"the drive node did not become active within {seconds:g} s: {observer.message or 'no diagnostics arrived'}")
         _spin(observer, 0.05)
@@ -151,10 +132,23 @@ def _settle(observer: Any, images: int) -> None:
         seen = observer.status
 
 
-def _tail(process: subprocess.Popen[str]) -> str:
-    """The last line a finished process wrote to stderr."""
-    lines = (process.stderr.read() if process.stderr else "").strip().splitlines()
-    return lines[-1] if lines else ""
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ends what still runs, gently first."""
+    for process in reversed(processes):
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _last_line(file: IO[str]) -> str:
+    """The last line a process wrote, without a logger's prefix."""
+    file.seek(0)
+    lines = file.read().strip().splitlines()
+    return re.sub(r"^(\[[^\]]*\]\s*)+:?\s*", "", lines[-1]) if lines else ""
 
 
 def _yaml(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from depth_perception import __version__
 from depth_perception import bag as bags
 from depth_perception import model as models
+from depth_perception.frame import BadInput
 
 
 def machine() -> dict[str, Any]:
@@ -30,9 +32,9 @@ def machine() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not from a wheel"
-    commit = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
-    ).stdout.strip()
+    git = shutil.which("git")
+    describe = [git or "", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip() if git else ""
     return {
         "machine": {"cpu": cpu, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)},
         "versions": versions,
@@ -64,12 +66,15 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
         )
         observer.destroy_node()
     sent, received = played.published[topics.image], len(observer.depth_stamps)
-    paired = min(len(observer.depth_ages_ms), len(observer.latencies))
-    whole = np.array(observer.depth_ages_ms[:paired])
-    engine = np.array([row["engine"] for row in observer.latencies[:paired]])
+    if not observer.latencies:
+        raise BadInput(f"{bag_path}: no depth came out: {observer.message}")
+    whole = np.array(observer.depth_ages_ms)
+    engine = np.array([row["engine"] for row in observer.latencies])
+    # Both come once an image and in its order, so they belong together as long as none is lost.
+    overhead = whole - engine if len(whole) == len(engine) else np.array([np.nan])
     stages = {name: _percentiles([row[name] for row in observer.latencies if name in row]) for name in observer.latencies[-1]}
     return {
-        "overhead_ms": _percentiles(whole - engine),
+        "overhead_ms": _percentiles(overhead),
         "whole_ms": _percentiles(whole),
         "stages_ms": stages,
         "start_to_active_s": float(observer.status["start_to_active_s"]),

@@ -18,7 +18,7 @@ from depth_perception.evaluation import offline
 from depth_perception.evaluation import reference as references
 from depth_perception.evaluation.bev import BevScore
 from depth_perception.evaluation.depth import DepthScore
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import lidar, pose
 from depth_perception.report import page, pictures
 from depth_perception.systems.odometry import T_BODY_OPTICAL
@@ -34,6 +34,10 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dic
     bag = bags.Bag(args.bag)
     topics = bags.guess_topics(bag, image_topic=args.image_topic, info_topic=args.info_topic, points_topic=args.points_topic)
     image_type, images = bag.topics[topics.image]
+    # Every door before the bag plays: its calibration, and the reference poses if they were named.
+    reader = bags.FrameReader(args.bag, pairing="nearest", **reading)
+    reference = _reference(args, reading)
+    parameters = {"input.calibration": str(Path(args.calibration).resolve())} if args.calibration else _extrinsics(reader.calibration)
     with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
         observer = make_observer(Path(folder), keep_every=-(-images // SCORED))
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
@@ -44,13 +48,14 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dic
                 compressed=image_type.endswith("CompressedImage"),
                 model=str(model.path.resolve()),
                 rate=args.rate,
+                parameters=parameters,
                 progress=lambda done: bar.update(done - bar.n),
             )
         summary = _figures(observer, played, topics.image)
         if not args.no_metrics:
-            summary["metrics"] = _metrics(args, model, observer, reading)
+            summary["metrics"] = _metrics(args, model, observer, reader, reference, reading)
         if args.out:
-            _draw(args, observer, summary, reading)
+            _draw(args, observer, summary, reader, reference)
         observer.destroy_node()
     return summary
 
@@ -64,23 +69,21 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
         values = [row[name] for row in observer.latencies if name in row]
         return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 99)} if values else {}
 
-    published = int(status.get("published_depth", 0))
+    def system(name: str, received: int, expected: int) -> dict[str, Any]:
+        return {"published": int(status.get(f"published_{name}", 0)), "received": received, "dropped": max(expected - received, 0)}
+
+    depths = len(observer.depth_stamps)
     return {
         "frames_in": sent,
         "depth": {
-            "published": published,
-            "received": len(observer.depth_stamps),
-            "dropped": sent - len(observer.depth_stamps),
+            **system("depth", depths, sent),
             "engine_ms": percentiles("engine"),
             "latency_ms": percentiles("total"),
             "scale": _last_scale(observer),
         },
-        "odometry": {
-            "published": int(status.get("published_odometry", 0)),
-            "received": len(observer.trajectory),
-            "ms": percentiles("odometry"),
-        },
-        "bev": {"published": int(status.get("published_bev", 0)), "received": len(observer.cloud_stamps), "ms": percentiles("bev")},
+        # The first image has no motion.
+        "odometry": {**system("odometry", len(observer.trajectory), max(sent - 1, 0)), "latency_ms": percentiles("odometry_total")},
+        "bev": {**system("bev", len(observer.cloud_stamps), sent), "latency_ms": percentiles("bev_total")},
         "node": {
             "images": int(status.get("images", 0)),
             "dropped": int(status.get("dropped", 0)),
@@ -99,7 +102,36 @@ def _last_scale(observer: Any) -> dict[str, float]:
     return {key: round(value, 4) for key, value in observer.scales[-1].items()} if observer.scales else {}
 
 
-def _metrics(args: argparse.Namespace, model: models.Model, observer: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _extrinsics(calibration: Calibration) -> dict[str, Any]:
+    """Where TF cannot be played for want of tf2_msgs, the bag's extrinsics as parameters."""
+    from depth_perception.nodes.optional import TFMessage
+
+    known = {name: getattr(calibration, name) for name in ("T_base_camera", "T_camera_lidar")} if TFMessage is None else {}
+    return {
+        f"input.{name}": [float(v) for v in (*T[:3, 3], *pose.quaternion_from_matrix(T[:3, :3]))]
+        for name, T in known.items()
+        if T is not None
+    }
+
+
+def _reference(args: argparse.Namespace, reading: dict[str, Any]) -> references.Reference | str:
+    """The reference poses, or why there are none; a reference that was named must be one."""
+    try:
+        return references.load(args.reference, args.bag, **reading)
+    except BadInput as error:
+        if args.reference is not None:
+            raise
+        return str(error)
+
+
+def _metrics(
+    args: argparse.Namespace,
+    model: models.Model,
+    observer: Any,
+    reader: bags.FrameReader,
+    reference: references.Reference | str,
+    options: dict[str, Any],
+) -> dict[str, Any]:
     """Scores: depth by the offline evaluation and of the published images; odometry and cloud of what was published."""
     metrics: dict[str, Any] = {}
     try:
@@ -107,10 +139,8 @@ def _metrics(args: argparse.Namespace, model: models.Model, observer: Any, optio
     except BadInput as error:
         metrics["depth"] = {"not_scored": str(error)}
     depths, clouds = observer.kept("depth"), observer.kept("cloud")
-    depth_score, bev_score, calibration, first_ns = DepthScore(), BevScore(), None, None
-    for frame in bags.FrameReader(args.bag, pairing="nearest", **options):
-        calibration = frame.calibration
-        first_ns = frame.stamp_ns if first_ns is None else first_ns
+    depth_score, bev_score = DepthScore(), BevScore()
+    for frame in reader:
         if frame.stamp_ns in depths:
             depth_score.add_published(depths[frame.stamp_ns], frame)
         if frame.stamp_ns in clouds:
@@ -118,56 +148,55 @@ def _metrics(args: argparse.Namespace, model: models.Model, observer: Any, optio
     metrics["depth"] |= {"published": depth_score.result().get("published", {})}
     metrics["bev"] = bev_score.result()
     try:
-        if calibration is None or not observer.trajectory:
-            raise BadInput("no odometry arrived")
-        reference = references.load(args.reference, args.bag)
-        stamps = [first_ns, *(stamp for stamp, _ in observer.trajectory)]
+        if isinstance(reference, str) or not observer.trajectory:
+            raise BadInput(reference if isinstance(reference, str) else "no odometry arrived")
+        # odom begins at the first image that was looked at.
+        stamps = [observer.depth_stamps[0], *(stamp for stamp, _ in observer.trajectory)]
         poses = [np.eye(4), *(T for _, T in observer.trajectory)]
-        metrics["odometry"] = odometry_evaluation.score(stamps, poses, reference, calibration, bags.FrameReader(args.bag, **options).tree)
+        metrics["odometry"] = odometry_evaluation.score(stamps, poses, reference, reader.calibration, reader.tree)
     except BadInput as error:
         metrics["odometry"] = {"not_scored": str(error)}
     return metrics
 
 
-def _draw(args: argparse.Namespace, observer: Any, summary: dict[str, Any], options: dict[str, Any]) -> None:
+def _draw(
+    args: argparse.Namespace, observer: Any, summary: dict[str, Any], reader: bags.FrameReader, reference: references.Reference | str
+) -> None:
     """Pictures of a few moments, the trajectory, and the page."""
     out = Path(args.out)
     depths, confidences, clouds, grids = (observer.kept(name) for name in ("depth", "confidence", "cloud", "grid"))
     stamps = sorted(set(depths) & set(clouds))
     chosen = set(stamps[:: max(len(stamps) // 4, 1)][1:5] or stamps[:1])
     shown: list[tuple[Path, str]] = []
-    for frame in bags.FrameReader(args.bag, pairing="nearest", **options):
+    for frame in reader:
         if frame.stamp_ns not in chosen:
             continue
         image = np.ascontiguousarray(frame.image)
         rows = [image, pictures.colour_depth(depths[frame.stamp_ns])]
-        reference = None
+        scan = None
         if frame.scan is not None and frame.calibration.T_camera_lidar is not None:
             rows.insert(1, pictures.draw_sparse(image, lidar.depth_image(frame.scan, frame.calibration)))
             T = T_BODY_OPTICAL if frame.calibration.T_base_camera is None else frame.calibration.T_base_camera
-            reference = pose.transform(T, lidar.in_camera(frame.scan, frame.calibration))
+            scan = pose.transform(T, lidar.in_camera(frame.scan, frame.calibration))
         if frame.stamp_ns in confidences:
             grey = (np.asarray(confidences[frame.stamp_ns]) * 255).astype(np.uint8)
             rows.append(np.repeat(grey[..., None], 3, 2))
         name = f"{frame.stamp_ns}"
         pictures.save(out / f"depth_{name}.jpg", np.concatenate(rows))
         shown.append((out / f"depth_{name}.jpg", "image, LiDAR (if any), depth (bright is near), confidence"))
-        pictures.save(out / f"bev_{name}.png", pictures.from_above(np.asarray(clouds[frame.stamp_ns]), reference=reference))
+        pictures.save(out / f"bev_{name}.png", pictures.from_above(np.asarray(clouds[frame.stamp_ns]), reference=scan))
         shown.append((out / f"bev_{name}.png", "from above: camera-only cloud coloured by height, LiDAR grey, the car white"))
         if frame.stamp_ns in grids:
             pictures.save(out / f"grid_{name}.png", pictures.grid_picture(grids[frame.stamp_ns]))
             shown.append((out / f"grid_{name}.png", "occupancy grid: black occupied, white free, grey unknown"))
     if observer.trajectory:
         paths = {"odometry": np.stack([T[:3, 3] for _, T in observer.trajectory])}
-        try:
-            reference_poses = references.load(args.reference, args.bag)
-            # Shown from its own first pose; its axes may be another body frame's.
-            poses = pose.inverse(reference_poses.poses[0]) @ reference_poses.poses
-            paths[f"reference ({reference_poses.source})"] = (
-                poses[:, :3, 3] if reference_poses.frame != "camera" else poses[:, [2, 0, 1], 3] * [1, -1, -1]
+        if not isinstance(reference, str):
+            # Shown from its own first pose, in the body's axes; a reference of another frame on the car starts elsewhere on it.
+            seen = pose.inverse(reference.poses[0]) @ reference.poses
+            paths[f"reference ({reference.source})"] = (
+                seen[:, [2, 0, 1], 3] * [1, -1, -1] if reference.frame == "camera" else seen[:, :3, 3]
             )
-        except BadInput:
-            pass
         pictures.save(out / "trajectory.png", pictures.trajectories(paths, "where the car went"))
         shown.insert(0, (out / "trajectory.png", "odometry from the camera against the reference poses"))
     page.write(out / "report.html", title=f"Drive: {Path(args.bag).name}", tables=_tables(summary), pictures=shown, summary=summary)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 from pathlib import Path
 from typing import Any
 
-from depth_perception.model import write_atomically
+from depth_perception.model import as_json, write_atomically
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -39,7 +38,7 @@ def write(path: Path, *, title: str, tables: dict[str, list[list[Any]]], picture
         data = base64.b64encode(file.read_bytes()).decode()
         said = html.escape(caption)
         parts.append(f'<figure><img alt="{said}" src="data:image/{kind};base64,{data}"><figcaption>{said}</figcaption></figure>')
-    parts.append(f"<h2>Summary</h2><pre>{html.escape(json.dumps(summary, indent=2))}</pre></html>")
+    parts.append(f"<h2>Summary</h2><pre>{html.escape(as_json(summary))}</pre></html>")
     write_atomically(path, "\n".join(parts))
 
 

@@ -29,8 +29,15 @@ def draw_sparse(image: np.ndarray, depth: np.ndarray, *, radius: int = 1) -> np.
     return out
 
 
-def from_above(points: np.ndarray, *, ahead_m: float = 40.0, behind_m: float = 10.0, aside_m: float = 20.0, pixel_m: float = 0.1,
-               reference: np.ndarray | None = None) -> np.ndarray:
+def from_above(
+    points: np.ndarray,
+    *,
+    ahead_m: float = 40.0,
+    behind_m: float = 10.0,
+    aside_m: float = 20.0,
+    pixel_m: float = 0.1,
+    reference: np.ndarray | None = None,
+) -> np.ndarray:
     """(N, >=3) body-frame points seen from above, x up, coloured by height; reference points beneath in grey; the car is the white box."""
     size = (round((ahead_m + behind_m) / pixel_m), round(2 * aside_m / pixel_m))
     out = np.full((*size, 3), 16, np.uint8)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from depth_perception.frame import BadInput, Calibration, Frame
+from depth_perception.frame import BadInput, Calibration, Frame, check_positive
 from depth_perception.geometry import camera, grid, lidar, pose
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.odometry import T_BODY_OPTICAL, OdometryOutput
@@ -46,6 +46,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.source not in ("camera", "lidar", "both"):
             raise BadInput(f"bev source: wanted camera, lidar or both, got {self.source!r}")
+        check_positive(self, stride=1, max_range_m=1, voxel_m=0.01, window=1, cell_m=0.01, ahead_m=1, behind_m=0, aside_m=1)
 
 
 @dataclass(frozen=True, eq=False)

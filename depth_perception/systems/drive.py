@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from depth_perception.frame import Frame
+from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
 from depth_perception.systems.bev import Bev, BevOutput
 from depth_perception.systems.depth import Depth, DepthOutput
 from depth_perception.systems.odometry import Odometry, OdometryOutput
+
+JUMP_NS = 1_000_000_000
 
 
 class Drive:
@@ -31,11 +33,14 @@ class Drive:
         self._last, self._stamp_ns = None, None
 
     def step(self, frame: Frame) -> Iterator[DepthOutput | OdometryOutput | BevOutput]:
-        """One frame through all systems. A stamp that jumps back starts a new drive."""
+        """One frame through all systems. Time that jumps back by more than a second starts a new drive; a frame that is merely not
+        later than the one before is BadInput, as it is for a bag's reader."""
         if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
+            if frame.stamp_ns >= self._stamp_ns - JUMP_NS:
+                raise BadInput("image: its stamp is not later than the one before")
             self.reset()
         self._stamp_ns = frame.stamp_ns
-        frame = self._with_scan_at_image_time(frame)
+        frame = self.at_image_time(frame)
         depth = self.depth.step(frame)
         yield depth
         odometry = None
@@ -46,7 +51,7 @@ class Drive:
         if self.bev is not None:
             yield self.bev.step(frame, depth, odometry)
 
-    def _with_scan_at_image_time(self, frame: Frame) -> Frame:
+    def at_image_time(self, frame: Frame) -> Frame:
         """The frame with its scan seen from where the camera is now, at the last known velocity.
 
         The motion up to this very image is not known yet: depth comes first, and its scale makes odometry metric.

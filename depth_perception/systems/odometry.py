@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_perception.frame import Frame
+from depth_perception.frame import Frame, check_positive
 from depth_perception.geometry import pose
 from depth_perception.systems.network_input import focal_ratio, prepare
 from depth_perception.systems.scale import Scale
@@ -33,6 +33,9 @@ class Config:
     floor_m: float = 0.01
     floor_rad: float = 0.0005
     memory: float = 0.9
+
+    def __post_init__(self) -> None:
+        check_positive(self, max_gap_s=0, floor_m=1e-6, floor_rad=1e-6, memory=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,7 @@ class Odometry:
         """Starts a new odom frame at the next image."""
         self._T_odom_base = np.eye(4)
         self._pose_covariance = np.zeros((6, 6))
+        self._twist = np.zeros(6)
         self._residual_variance: np.ndarray | None = None
         self._previous: tuple[np.ndarray, int] | None = None
 
@@ -90,6 +94,8 @@ class Odometry:
             return None
         elapsed_s = (frame.stamp_ns - previous[1]) * 1e-9
         if not 0 < elapsed_s <= self._config.max_gap_s:
+            # The chain goes on from the same pose, and owns up to what it may have missed: the last speed for as long.
+            self._pose_covariance = self._pose_covariance + np.diag((self._twist * elapsed_s) ** 2).clip(0, 1e6)
             return None
 
         metres = scale.value * focal_ratio(frame.calibration, height=self._height, canonical_focal_px=self._canonical_focal_px)
@@ -104,7 +110,7 @@ class Odometry:
         rotation = pose.log_so3(T_before_now[:3, :3])
         # The body's own velocity, seen from the body now: the step is expressed in the earlier body frame.
         linear = T_before_now[:3, :3].T @ T_before_now[:3, 3]
-        twist = np.concatenate([linear, rotation]) / elapsed_s
+        self._twist = twist = np.concatenate([linear, rotation]) / elapsed_s
         step_covariance = self._step_covariance(residual, T_base_camera[:3, :3], linear, scale)
         self._pose_covariance = self._grown(self._T_odom_base[:3, :3] @ linear, _rotated(step_covariance, self._T_odom_base[:3, :3]))
         return OdometryOutput(

@@ -82,11 +82,6 @@ class ScaleFilter:
         self._log, self._variance = 0.0, self.config.prior_sigma**2
         self._stamp_ns: int | None = None
 
-    @property
-    def current(self) -> Scale:
-        """The state, without a new measurement."""
-        return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)))
-
     def step(self, network_depth: np.ndarray, lidar_depth: np.ndarray, stamp_ns: int) -> Scale:
         """Takes one frame's paired depths ((N,) each, may be empty) and gives the scale to use for it."""
         config = self.config

@@ -22,7 +22,7 @@ STAMP = 1_700_000_000_123_456_789
 def depth():
     values = true_depth().copy()
     values[3, 5] = np.nan
-    return DepthOutput(values, np.linspace(0, 1, values.size, dtype=np.float32).reshape(values.shape), Scale(1.0, 0.1), CALIBRATION, STAMP,
+    return DepthOutput(values, values, Scale(1.0, 0.1), CALIBRATION, STAMP,
                        np.zeros((1, 3, 48, 96), np.float32), {})
 
 

@@ -1,4 +1,4 @@
-"""nodes.mailbox: the newest item only; what is replaced is counted."""
+"""nodes.mailbox: the newest item only; what is replaced is counted; the producer keeps still while the consumer is at work."""
 
 import threading
 
@@ -6,7 +6,7 @@ from depth_perception.nodes.mailbox import Mailbox
 
 
 def test_the_newest_item_comes_and_the_others_are_counted():
-    box = Mailbox()
+    box = Mailbox(patience_s=0.0)
     for item in "abc":
         box.put(item)
     assert box.get() == "c"
@@ -23,6 +23,22 @@ def test_a_held_item_waits_for_release():
     taker.join(5.0)
     assert got == ["early"]
     assert box.dropped == 0
+
+
+def test_the_producer_goes_on_when_it_is_served():
+    box, order = Mailbox(patience_s=10.0), []
+
+    def consume():
+        order.append(box.get())
+        order.append("served")
+        box.served()
+
+    taker = threading.Thread(target=consume)
+    taker.start()
+    box.put("image")
+    order.append("producer")
+    taker.join(5.0)
+    assert order == ["image", "served", "producer"]
 
 
 def test_close_ends_a_wait():

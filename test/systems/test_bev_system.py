@@ -14,7 +14,9 @@ from depth_perception.systems.scale import Scale
 
 def depth_output(wall_m=20.0, *, confidence=1.0):
     image = np.zeros((1, 3, 48, 96), np.float32)
-    return DepthOutput(true_depth(wall_m), np.full(SIZE, confidence, np.float32), Scale(1.0, 0.1), CALIBRATION, 0, image, {})
+    output = DepthOutput(true_depth(wall_m), true_depth(wall_m), Scale(1.0, 0.1), CALIBRATION, 0, image, {})
+    vars(output)["confidence"] = np.full(SIZE, confidence, np.float32)
+    return output
 
 
 def odometry_output(x):

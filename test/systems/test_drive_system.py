@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from worlds import frame
 
-from depth_perception.frame import Scan
+from depth_perception.frame import BadInput, Scan
 from depth_perception.geometry import pose
 from depth_perception.systems.bev import Bev, BevOutput
 from depth_perception.systems.depth import DepthOutput
@@ -28,8 +29,8 @@ class Seen:
     def step(self, frame):
         self.frames.append(frame)
         shape = (frame.calibration.height, frame.calibration.width)
-        return DepthOutput(np.full(shape, 10, np.float32), np.ones(shape, np.float32), Scale(1.0, 0.1), frame.calibration, frame.stamp_ns,
-                           np.zeros((1, 3, 48, 96), np.float32), {})
+        ten, image = np.full(shape, 10, np.float32), np.zeros((1, 3, 48, 96), np.float32)
+        return DepthOutput(ten, ten, Scale(1.0, 0.1), frame.calibration, frame.stamp_ns, image, {})
 
 
 def forward(image, neighbour):
@@ -63,7 +64,17 @@ def test_an_older_scan_is_seen_from_where_the_camera_is_now():
 
 def test_time_that_jumps_back_starts_a_new_drive():
     system, seen = drive()
-    for stamp in (10 * TENTH, 11 * TENTH, 2 * TENTH):
+    for stamp in (30 * TENTH, 31 * TENTH, 2 * TENTH):
         outputs = list(system.step(frame(stamp_ns=stamp)))
     assert seen.resets == 1
     assert not any(isinstance(output, OdometryOutput) for output in outputs)
+
+
+def test_an_image_that_is_not_later_than_the_last_is_refused_and_changes_nothing():
+    system, seen = drive()
+    list(system.step(frame(stamp_ns=30 * TENTH)))
+    for stamp in (30 * TENTH, 29 * TENTH):
+        with pytest.raises(BadInput, match="not later"):
+            list(system.step(frame(stamp_ns=stamp)))
+    assert seen.resets == 0
+    assert [type(o) for o in system.step(frame(stamp_ns=31 * TENTH))] == [DepthOutput, OdometryOutput, BevOutput]

@@ -178,6 +178,17 @@ def test_the_same_seed_gives_the_same_weights_and_the_depth_improves(bag, tmp_pa
     assert runs[0].rows[-1]["distance"] < 0.7 * runs[0].rows[0]["distance"]
 
 
+def test_bfloat16_keeps_depth_and_pose_in_float32(bag, tmp_path):
+    networks = recipe.new_networks(TINY).eval()
+    image = torch.rand(1, 3, 64, 128)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        depth, pose = networks["depth"](image)[0], networks["pose"](image, image)
+    assert depth.dtype == pose.dtype == torch.float32
+    assert torch.allclose(depth, networks["depth"](image)[0], rtol=0.05)
+    config = replace(TINY, fit=FitConfig(threads=1, precision="bfloat16"))
+    assert recipe.train([bag], tmp_path / "m", config=config, budget=Budget(steps=2), batch=2).step == 2
+
+
 def test_init_wants_a_model(tmp_path):
     with pytest.raises(BadInput, match="wanted a model directory"):
         recipe.new_networks(TINY, tmp_path / "none")
