@@ -96,6 +96,7 @@ class Perception(LifecycleNode):
             odometry.Odometry(self._engines["pose"], **sizes, config=self._odometry_config) if "odometry" in self._runs else None,
             bev.Bev(self._bev_config) if "bev" in self._runs else None,
         )
+        self._drive.warm_up()
         types = {"latency": (Float32MultiArray, "~/latency_ms")}
         if "depth" in self._publishes:
             types |= {

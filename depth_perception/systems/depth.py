@@ -31,7 +31,7 @@ class Config:
     max_depth_m: float = 100.0
     edge_log: float = 0.15
     range_m: float = 60.0
-    scan_points: int = 12000
+    scan_points: int = 8000
     scale: scales.Config = field(default_factory=scales.Config)
 
     def __post_init__(self) -> None:

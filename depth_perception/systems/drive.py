@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from depth_perception.frame import BadInput, Frame
+import numpy as np
+
+from depth_perception.frame import BadInput, Calibration, Frame, Scan
 from depth_perception.geometry import pose
 from depth_perception.systems.bev import Bev, BevOutput
 from depth_perception.systems.depth import Depth, DepthOutput
-from depth_perception.systems.odometry import Odometry, OdometryOutput
+from depth_perception.systems.odometry import T_BODY_OPTICAL, Odometry, OdometryOutput
 
 JUMP_NS = 1_000_000_000
 
@@ -31,6 +33,19 @@ class Drive:
             if system is not None:
                 system.reset()
         self._last, self._stamp_ns = None, None
+
+    def warm_up(self) -> None:
+        """Runs a few made-up frames and forgets them, so that the first real one is not the slow one (caches, first use of memory)."""
+        K = np.array([[720.0, 0, 620.5], [0, 720.0, 187.0], [0, 0, 1]])
+        points = np.random.default_rng(0).uniform([4, -8, -2], [40, 8, 2], (100_000, 3)).astype(np.float32)
+        calibration = Calibration(K, 1242, 375, T_camera_lidar=pose.inverse(T_BODY_OPTICAL))
+        for index in range(3):
+            stamp_ns = index * 100_000_000
+            frame = Frame(np.zeros((375, 1242, 3), np.uint8), stamp_ns, calibration, Scan(points, stamp_ns))
+            for output in self.step(frame):
+                if isinstance(output, DepthOutput):
+                    output.confidence.sum()
+        self.reset()
 
     def step(self, frame: Frame) -> Iterator[DepthOutput | OdometryOutput | BevOutput]:
         """One frame through all systems. Time that jumps back by more than a second starts a new drive; a frame that is merely not
