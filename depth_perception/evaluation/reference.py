@@ -88,8 +88,8 @@ def _file(path: Path) -> Reference:
         poses[:, :3] = rows.reshape(-1, 3, 4)
         return Reference(poses, None, "camera", str(path))
     if rows.shape[1] == 8:
-        poses = [pose.from_quaternion(row[1:4], row[4:8]) for row in rows]
-        return _sorted([round(stamp * 1e9) for stamp in rows[:, 0]], poses, "camera", str(path))
+        parsed = [pose.from_quaternion(row[1:4], row[4:8]) for row in rows]
+        return _sorted([round(stamp * 1e9) for stamp in rows[:, 0]], parsed, "camera", str(path))
     raise BadInput(f"reference {path}: wanted 12 (KITTI) or 8 (TUM) numbers a line, got {rows.shape[1]}")
 
 

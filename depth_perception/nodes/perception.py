@@ -27,7 +27,7 @@ from std_msgs.msg import Float32MultiArray
 from depth_perception import engine as engines
 from depth_perception import model as models
 from depth_perception.frame import BadInput
-from depth_perception.memory import keep_freed_memory
+from depth_perception.memory import keep_freed_memory, spare_the_collector
 from depth_perception.nodes import encode, inputs, optional
 from depth_perception.nodes.optional import TFMessage
 from depth_perception.nodes.parameters import declare_config
@@ -126,6 +126,7 @@ class Perception(LifecycleNode):
             return self._refuse(error)
         self._worker = threading.Thread(target=self._work, name="systems", daemon=True)
         self._worker.start()
+        spare_the_collector()
         self._start_to_active_s = time.time() - psutil.Process().create_time()
         for sentence in optional.MISSING:
             self.get_logger().warning(sentence)

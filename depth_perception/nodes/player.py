@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 from depth_perception.bag import Bag
 from depth_perception.frame import BadInput
-from depth_perception.memory import keep_freed_memory
+from depth_perception.memory import keep_freed_memory, spare_the_collector
 from depth_perception.nodes.optional import TFMessage
 
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -118,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         player = Player(Bag(args.bag), args.topics, stamp_now=args.stamp_now)
         if args.wait_for and not player.wait_for_subscriber(args.wait_for, 30.0):
             raise BadInput(f"nobody subscribed to {args.wait_for} within 30 s")
+        spare_the_collector()
         player.play(rate=args.rate)
         for output in player._outputs.values():
             output.wait_for_all_acked(rclpy.duration.Duration(seconds=2))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from depth_perception.frame import BadInput
-from depth_perception.memory import keep_freed_memory
+from depth_perception.memory import keep_freed_memory, spare_the_collector
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def rehearse(
         processes = [subprocess.Popen(drive, stderr=drive_says)]
         try:
             _spin_until(observer, lambda: observer.active, 30.0, processes[0], drive_says)
+            spare_the_collector()
             processes.append(subprocess.Popen(play, stdout=played, stderr=player_says))
             while processes[1].poll() is None:
                 _spin(observer, 0.2)

@@ -91,13 +91,27 @@ class Depth:
         self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
         self._config = config
         self._scale = scales.ScaleFilter(config.scale)
+        self._pending: tuple[Frame, np.ndarray] | None = None
 
     def reset(self) -> None:
         """Forgets the scale."""
         self._scale.reset()
+        self._pending = None
+
+    def catch_up(self) -> scales.Scale | None:
+        """Compares the last image's depth with its scan, for the images to come. `step` would do it first; a caller that has just sent
+        the depth on its way does it now. Returns the new scale, or None when there was nothing to do."""
+        if self._pending is None:
+            return None
+        pairs, self._pending = self._pairs(*self._pending), None
+        return self._scale.compare(*pairs)
 
     def step(self, frame: Frame) -> DepthOutput:
-        """One image to metric depth."""
+        """One image to metric depth.
+
+        The scale comes from the scans of earlier images, but for the first scan, which counts at once: depth never waits for a scan.
+        """
+        self.catch_up()
         started = time.perf_counter()
         image = prepare(frame.image, height=self._height, width=self._width)
         prepared = time.perf_counter()
@@ -108,7 +122,10 @@ class Depth:
         network_metres = network_depth * np.float32(
             focal_ratio(calibration, height=self._height, canonical_focal_px=self._canonical_focal_px)
         )
-        scale = self._scale.step(*self._pairs(frame, network_metres), frame.stamp_ns)
+        scale = self._scale.predict(frame.stamp_ns)
+        self._pending = (frame, network_metres)
+        if not self._scale.measured:
+            scale = self.catch_up() or scale
         metres = network_metres * np.float32(scale.value)
         # Cut at the network's size: none beside none, and a tenth of the work.
         metres[~((metres > 0) & (metres <= self._config.max_depth_m))] = np.nan

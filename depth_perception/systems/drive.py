@@ -58,6 +58,7 @@ class Drive:
         frame = self.at_image_time(frame)
         depth = self.depth.step(frame)
         yield depth
+        self.depth.catch_up()
         odometry = None
         if self.odometry is not None:
             self._last = odometry = self.odometry.step(frame, depth.scale, depth.network_input)

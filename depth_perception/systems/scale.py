@@ -37,8 +37,8 @@ class Scale:
     """Attributes:
     value: metres per network metre.
     sigma: standard deviation of its logarithm (about the relative error).
-    inliers: LiDAR returns of this frame that agree with it; 0 when the frame gave no measurement.
-    points: LiDAR returns of this frame that were compared.
+    inliers: LiDAR returns of the last frame compared that agree with it; 0 when that frame gave no measurement.
+    points: LiDAR returns of that frame that were compared.
     """
 
     value: float
@@ -71,7 +71,7 @@ def measure(network_depth: np.ndarray, lidar_depth: np.ndarray, config: Config) 
 
 
 class ScaleFilter:
-    """A Kalman filter of one number, the logarithm of the scale."""
+    """A Kalman filter of one number, the logarithm of the scale. `measured`: whether any scan has been compared yet."""
 
     def __init__(self, config: Config = Config()) -> None:
         self.config = config
@@ -81,17 +81,29 @@ class ScaleFilter:
         """Forgets everything: the network's own metric until the next scan."""
         self._log, self._variance = 0.0, self.config.prior_sigma**2
         self._stamp_ns: int | None = None
+        self._inliers = self._points = 0
+        self.measured = False
 
     def step(self, network_depth: np.ndarray, lidar_depth: np.ndarray, stamp_ns: int) -> Scale:
-        """Takes one frame's paired depths ((N,) each, may be empty) and gives the scale to use for it."""
-        config = self.config
+        """`predict`, then `compare`."""
+        self.predict(stamp_ns)
+        return self.compare(network_depth, lidar_depth)
+
+    def predict(self, stamp_ns: int) -> Scale:
+        """The scale at a moment, from all comparisons before it; inliers and points are those of the last one."""
         if self._stamp_ns is not None:
             elapsed_s = max(stamp_ns - self._stamp_ns, 0) * 1e-9
-            self._variance = min(self._variance + config.drift_per_sqrt_s**2 * elapsed_s, config.prior_sigma**2)
+            self._variance = min(self._variance + self.config.drift_per_sqrt_s**2 * elapsed_s, self.config.prior_sigma**2)
         self._stamp_ns = stamp_ns
-        log, sigma, inliers, points = measure(network_depth, lidar_depth, config)
+        return self._scale()
+
+    def compare(self, network_depth: np.ndarray, lidar_depth: np.ndarray) -> Scale:
+        """Takes one frame's paired depths ((N,) each, may be empty) and gives the scale that they leave behind."""
+        config = self.config
+        log, sigma, self._inliers, self._points = measure(network_depth, lidar_depth, config)
         if not np.isfinite(sigma):
-            return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)), 0, points)
+            return self._scale()
+        self.measured = True
         innovation = log - self._log
         expected = np.sqrt(self._variance + sigma**2)
         # An outlying frame (a truck fills the view) is not thrown away, its sigma grows until it is as rare as a 3-sigma one.
@@ -101,4 +113,7 @@ class ScaleFilter:
         gain = self._variance / (self._variance + sigma**2)
         self._log += gain * innovation
         self._variance *= 1 - gain
-        return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)), inliers, points)
+        return self._scale()
+
+    def _scale(self) -> Scale:
+        return Scale(float(np.exp(self._log)), float(np.sqrt(self._variance)), self._inliers, self._points)

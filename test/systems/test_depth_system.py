@@ -92,3 +92,24 @@ def test_prepare_averages_instead_of_picking_pixels():
     stripes = np.zeros((384, 1248, 3), np.uint8)
     stripes[::2] = 255
     np.testing.assert_allclose(np.abs(prepare(stripes, height=128, width=416) - 0.5), 0.25, atol=0.002)
+
+
+def test_a_scan_counts_from_the_next_image_on_but_the_first_at_once():
+    """The network's scale changes from one image to the next; the answer follows one image later, whoever calls catch_up."""
+    def run(catch_up):
+        scale, truth = iter([1.0, 1.0, 1.5, 1.5, 1.5]), true_depth(size=NETWORK) / RATIO
+        depth = Depth(lambda image: {"depth": (truth / next(scale))[None, None].astype(np.float32)},
+                      height=NETWORK[0], width=NETWORK[1], canonical_focal_px=CANONICAL)
+        values = []
+        for i in range(5):
+            values.append(depth.step(frame(stamp_ns=i * 100_000_000)).scale.value)
+            if catch_up:
+                depth.catch_up()
+        return values
+
+    values = run(True)
+    assert values == run(False)
+    assert values[0] == pytest.approx(1.0, rel=0.02)
+    assert values[2] == pytest.approx(1.0, rel=0.02)
+    assert values[3] > 1.05
+    assert values[4] > values[3]
