@@ -10,11 +10,11 @@ import numpy as np
 from depth_perception.model import write_atomically
 
 
-def colour_depth(depth: np.ndarray, *, near_m: float = 2.0, far_m: float = 80.0) -> np.ndarray:
-    """(H, W) metres -> colours by inverse depth: bright is near, black is none. The scale is fixed, so pictures compare."""
+def colour_depth(depth: np.ndarray, *, near_m: float = 3.0, far_m: float = 80.0) -> np.ndarray:
+    """(H, W) metres -> colours by the logarithm: bright is near, black is none. The scale is fixed, so pictures compare."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = (1 / np.clip(depth, near_m, far_m) - 1 / far_m) / (1 / near_m - 1 / far_m)
-    index = np.nan_to_num(np.sqrt(share) * 255, nan=0).astype(np.uint8)
+        share = np.log(far_m / np.clip(depth, near_m, far_m)) / np.log(far_m / near_m)
+    index = np.nan_to_num(share * 255, nan=0).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(index, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     colours[~np.isfinite(depth)] = 0
     return colours
