@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,6 +14,8 @@ from depth_perception.model import Model
 
 # Another sum order of float32 convolutions; what `export` allows too.
 SELFTEST_BOUND = 2e-3
+# auto: a CUDA GPU where ONNX Runtime can use one, else the CPU.
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class Engine:
@@ -21,17 +24,21 @@ class Engine:
     inputs, outputs: name -> shape (list; symbolic sizes stay strings).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 2) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 2, device: str = "auto") -> None:
+        providers = _providers(device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         # Spinning threads win microseconds and cost a core; between two images there are 100 ms.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime's exceptions share no public base class
             raise BadInput(f"engine {Path(path)}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
-        self.name = f"onnxruntime {onnxruntime.__version__} CPU x{threads}"
+        is_cuda = self._session.get_providers()[0] == "CUDAExecutionProvider"
+        if device == "cuda" and not is_cuda:  # ONNX Runtime falls back without a word
+            raise BadInput("engine: wanted cuda, but ONNX Runtime finds no GPU that it can use")
+        self.name = f"onnxruntime {onnxruntime.__version__} {'CUDA' if is_cuda else f'CPU x{threads}'}"
         self.inputs = {i.name: i.shape for i in self._session.get_inputs()}
         self.outputs = {o.name: o.shape for o in self._session.get_outputs()}
         self._output_names = list(self.outputs)
@@ -41,12 +48,21 @@ class Engine:
         return dict(zip(self._output_names, self._session.run(self._output_names, arrays), strict=True))
 
 
-def load(model: Model, network: str, *, threads: int = 2) -> Engine:
+def _providers(device: str) -> list[Any]:
+    """ONNX Runtime's providers for one of DEVICES, best first. TF32 would fail the self-test: it has ten bits."""
+    cuda: list[Any] = [("CUDAExecutionProvider", {"use_tf32": 0})]
+    installed = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if device == "cuda" and not installed:
+        raise BadInput("engine: wanted cuda, but this onnxruntime is built without it (onnxruntime-gpu has it)")
+    return (cuda if installed and device != "cpu" else []) + ["CPUExecutionProvider"]
+
+
+def load(model: Model, network: str, *, threads: int = 2, device: str = "auto") -> Engine:
     """The engine of a model's network, proven: it must answer the model's stored inputs as the network itself did.
 
     BadInput when the file is missing, takes other inputs than the manifest says, or answers otherwise.
     """
-    engine = Engine(model.onnx(network), threads=threads)
+    engine = Engine(model.onnx(network), threads=threads, device=device)
     size = [1, 3, model.height, model.width]
     for name, shape in engine.inputs.items():
         if shape != size:

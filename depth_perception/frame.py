@@ -7,7 +7,9 @@ the body frame is x forward, y left, z up. Depth is z in metres, NaN where there
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -49,8 +51,9 @@ class Calibration:
         fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
         if fx <= 0 or fy <= 0:
             raise BadInput(f"K: wanted positive focal lengths, got fx={fx:g} fy={fy:g} (an uncalibrated camera?)")
-        if not (0 < cx < self.width and 0 < cy < self.height):
-            raise BadInput(f"K: its centre ({cx:g}, {cy:g}) lies outside the {self.width}x{self.height} image it came with")
+        # A region of interest may well leave the centre out, but not by a whole image.
+        if not (-self.width < cx < 2 * self.width and -self.height < cy < 2 * self.height):
+            raise BadInput(f"K: its centre ({cx:g}, {cy:g}) lies far outside the {self.width}x{self.height} image it came with")
         object.__setattr__(self, "K", K)
         for name in ("T_base_camera", "T_camera_lidar"):
             T = getattr(self, name)
@@ -69,6 +72,8 @@ class Scan:
         ring: (N,) int32 beam index or None.
         time_s: (N,) float32 seconds relative to `stamp_ns`, or None.
         frame_id: name of the LiDAR frame.
+        twist: (6,) how the LiDAR itself moved during the sweep, linear m/s and angular rad/s in its own frame; None when unknown.
+        seconds_of: (M, 3) points -> (M,) seconds relative to `stamp_ns`, asked instead of `time_s`; None when `time_s` tells.
     """
 
     points: np.ndarray
@@ -77,6 +82,8 @@ class Scan:
     ring: np.ndarray | None = None
     time_s: np.ndarray | None = None
     frame_id: str = "lidar"
+    twist: np.ndarray | None = None
+    seconds_of: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +108,19 @@ class Frame:
             raise BadInput(f"image: its calibration wants uint8 {wanted}, got {self.image.dtype} {self.image.shape}")
 
 
-def check_positive(config: object, **least: float) -> None:
-    """BadInput naming the first attribute of a Config that is not a number of at least so much."""
-    for name, lowest in least.items():
-        value = getattr(config, name)
-        if not lowest <= value < float("inf"):
-            raise BadInput(f"{type(config).__module__.rpartition('.')[2]}.{name}: wanted a number of at least {lowest:g}, got {value}")
+def ranged(default: float, least: float, most: float) -> Any:
+    """A Config field that `check_ranges` holds between two values, and that a node's parameter description shows with them."""
+    return field(default=default, metadata={"range": (least, most)})
+
+
+def check_ranges(config: Any) -> None:
+    """BadInput naming the first `ranged` field of a Config whose value lies outside."""
+    for each in fields(config):
+        value = getattr(config, each.name)
+        least, most = each.metadata.get("range", (None, None))
+        if least is not None and not least <= value <= most:
+            room = type(config).__module__.rpartition(".")[2]
+            raise BadInput(f"{room}.{each.name}: wanted a number from {least:g} to {most:g}, got {value}")
 
 
 def as_transform(name: str, T: np.ndarray) -> np.ndarray:

@@ -29,9 +29,11 @@ class FrameReader:
         pairing: "latest" as when driving (see `decode.Pairing`); "nearest" in time, before or after, for training and scoring.
         max_delay_ns: largest distance in time between an image and its scan, nanoseconds.
         base_frame: body frame; see `decode.calibration`.
+        scan_offset_s: seconds added to every scan's stamp before pairing, to make the LiDAR's clock the camera's.
     Attributes:
         bag: the open Bag. topics: the Topics in use. tree: FrameTree of the static transforms.
         calibration: Calibration at the beginning of the bag. lidar_frame: frame of its first scan, or None.
+        disagreements: where the bag's CameraInfo and TF differ from the calibration file, as sentences.
         skipped: sentence -> how often, over the last iteration.
     Raises:
         BadInput: the bag, the topics or the calibration cannot be used; while iterating: not one frame could be read.
@@ -39,9 +41,11 @@ class FrameReader:
 
     def __init__(self, bag_path: str | Path, *, image_topic: str | None = None, info_topic: str | None = None,
                  points_topic: str | None = None, calibration: str | Path | None = None,
-                 pairing: Literal["latest", "nearest"] = "latest", max_delay_ns: int = 150_000_000, base_frame: str | None = None) -> None:
+                 pairing: Literal["latest", "nearest"] = "latest", max_delay_ns: int = 150_000_000, base_frame: str | None = None,
+                 scan_offset_s: float = 0.0) -> None:
         if pairing not in ("latest", "nearest"):
             raise BadInput(f"pairing: wanted latest or nearest, got {pairing!r}")
+        self._offset_ns = decode.scan_offset_ns(scan_offset_s)
         self.bag = Bag(bag_path)
         self.topics = guess_topics(self.bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic)
         self.skipped: Counter[str] = Counter()
@@ -51,8 +55,11 @@ class FrameReader:
         self._is_fixed = calibration is not None
         self._read_static_transforms()
         self.lidar_frame = self._first_lidar_frame()
+        self.disagreements: list[str] = []
         if calibration is not None:
             self.calibration, self._rectifier = decode.read_calibration(calibration)
+            self._base_frame = self.calibration.base_frame
+            self.disagreements = self._disagreements()
         else:
             self.calibration, self._rectifier = self._first_calibration()
 
@@ -64,14 +71,14 @@ class FrameReader:
     def __iter__(self) -> Iterator[Frame]:
         self.skipped.clear()
         calibration, rectifier = self.calibration, self._rectifier
-        pairs = _Latest(self._max_delay_ns) if self._pairing == "latest" else _Nearest(self._max_delay_ns)
+        pairs = _Latest(self._max_delay_ns) if self._pairing == "latest" else _Nearest(self._max_delay_ns, max(-self._offset_ns, 0))
         last_ns, came = None, False
         info_seen: Any = None
         for topic, type_name, log_ns, raw in self.bag.messages(self._wanted()):
             try:
                 message = self.bag.decode(type_name, raw)
                 if topic == self.topics.points:
-                    pairs.add(decode.scan(message))
+                    pairs.add(decode.scan(message, offset_ns=self._offset_ns))
                 elif topic == self.topics.camera_info:
                     seen = decode.camera_key(message)
                     if seen != info_seen:  # the map of a Rectifier is costly; a camera's info hardly ever changes
@@ -101,8 +108,8 @@ class FrameReader:
             raise BadInput(f"{self.bag.path}: no frame could be read from {self.topics.image}" + (f": {reasons[0]}" if reasons else ""))
 
     def report(self) -> list[str]:
-        """What was skipped, as sentences: first the bag's, then the messages'."""
-        return [*self.bag.skipped, *(f"{count}x {sentence}" for sentence, count in self.skipped.most_common())]
+        """What disagrees and what was skipped, as sentences: first the calibration's, then the bag's, then the messages'."""
+        return [*self.disagreements, *self.bag.skipped, *(f"{count}x {sentence}" for sentence, count in self.skipped.most_common())]
 
     def _wanted(self) -> list[str]:
         info = None if self._is_fixed else self.topics.camera_info
@@ -140,6 +147,14 @@ class FrameReader:
                 first = first or error
         raise BadInput(f"{self.bag.path}: {self.topics.camera_info}: {first or 'holds no message that can be read'}")
 
+    def _disagreements(self) -> list[str]:
+        """Between the calibration file and what the bag itself says, as far as it says anything."""
+        try:
+            own, _ = self._first_calibration()
+        except BadInput:
+            return []  # that is what the file is for
+        return decode.disagreements(own, self.calibration)
+
     def _camera(self, info: Any) -> tuple[Calibration, decode.Rectifier]:
         calibration = decode.calibration(info, self.tree, lidar_frame=self.lidar_frame, base_frame=self._base_frame)
         return calibration, decode.Rectifier(info)
@@ -176,8 +191,8 @@ class _Latest:
 class _Nearest:
     """A frame waits for the first scan after it, or until none can come any more; a few frames at most."""
 
-    def __init__(self, max_delay_ns: int) -> None:
-        self._max_delay_ns = max_delay_ns
+    def __init__(self, max_delay_ns: int, lateness_ns: int = 0) -> None:
+        self._max_delay_ns, self._late_ns = max_delay_ns, _LATE_NS + lateness_ns
         self._scans: deque[Scan] = deque(maxlen=10)
         self._waiting: deque[tuple[Frame, int]] = deque()
 
@@ -194,7 +209,7 @@ class _Nearest:
         newest = max((scan.stamp_ns for scan in self._scans), default=-1)
         while self._waiting:
             frame, put_ns = self._waiting[0]
-            if newest < frame.stamp_ns and log_ns <= put_ns + self._max_delay_ns + _LATE_NS and len(self._waiting) <= _MOST_WAITING:
+            if newest < frame.stamp_ns and log_ns <= put_ns + self._max_delay_ns + self._late_ns and len(self._waiting) <= _MOST_WAITING:
                 return
             yield self._leave()
 

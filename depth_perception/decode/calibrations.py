@@ -57,6 +57,37 @@ def _base_above(tree: FrameTree, camera: str) -> str:
     return "base_link" if "base_link" in tree or tree.root(camera) == camera else tree.root(camera)
 
 
+def disagreement(name: str, T_tf: np.ndarray, T_given: np.ndarray, *, metres: float = 0.02, degrees: float = 0.5) -> str | None:
+    """One sentence when two opinions on a transform, (4, 4) each, lie farther apart than this; None when they agree."""
+    apart = pose.inverse(T_tf) @ T_given
+    distance, angle = float(np.linalg.norm(apart[:3, 3])), float(np.rad2deg(np.linalg.norm(pose.log_so3(apart[:3, :3]))))
+    if distance <= metres and angle <= degrees:
+        return None
+    return f"{name}: TF and what was given differ by {distance * 100:.1f} cm and {angle:.2f} degrees; what was given is used"
+
+
+def disagreements(from_tf: Calibration, given: Calibration, *, share: float = 0.01, **thresholds: float) -> list[str]:
+    """One sentence for each thing in which CameraInfo and TF differ from a calibration that was given instead of them.
+
+    share: of the focal length and of the image's size, up to which K is the same; thresholds: those of `disagreement`.
+    """
+    out = []
+    if (from_tf.width, from_tf.height) != (given.width, given.height):
+        out.append(f"image size: CameraInfo says {from_tf.width}x{from_tf.height}, what was given {given.width}x{given.height}")
+    else:
+        (fx, fy, cx, cy), mine = ((K[0, 0], K[1, 1], K[0, 2], K[1, 2]) for K in (from_tf.K, given.K))
+        apart = np.abs(np.subtract(mine, (fx, fy, cx, cy))) / (fx, fy, given.width, given.height)
+        if apart.max() > share:
+            numbers = " ".join(f"{name} {value:.1f}" for name, value in zip(("fx", "fy", "cx", "cy"), (fx, fy, cx, cy), strict=True))
+            differs = f"differ by {apart.max() * 100:.1f} %"
+            out.append(f"K: CameraInfo ({numbers}) and what was given ({' '.join(f'{value:.1f}' for value in mine)}) {differs}")
+    for name in ("T_base_camera", "T_camera_lidar"):
+        T_tf, T_given = getattr(from_tf, name), getattr(given, name)
+        if T_tf is not None and T_given is not None and (sentence := disagreement(name, T_tf, T_given, **thresholds)):
+            out.append(sentence)
+    return out
+
+
 def read_calibration(path: str | Path) -> tuple[Calibration, Rectifier]:
     """A YAML file -> the camera and what rectifies its images.
 

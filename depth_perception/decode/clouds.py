@@ -12,14 +12,24 @@ from depth_perception.frame import BadInput, Scan
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 # Field names of the common drivers (Velodyne, Ouster, Hesai, RoboSense, Livox), lower case.
 _NAMES = {"x": ("x",), "y": ("y",), "z": ("z",), "intensity": ("intensity", "i"), "ring": ("ring", "line", "channel"),
-          "time": ("t", "time", "timestamp", "offset_time", "time_stamp")}
-_LONGEST_SWEEP_S = 10.0
-
+          "time": ("t", "time", "timestamp", "offset_time", "time_stamp", "time_offset_ns")}
+_LONGEST_SWEEP_S = 1.0
+_LARGEST_OFFSET_S = 10.0
 _LARGEST_POINT = 4096
+_SINGLE_NS = 4 * 10**9  # later stamps do not fit into 32 bits of nanoseconds, nor to a microsecond into a float32 of seconds
 
-def scan(msg: Any) -> Scan:
+
+def scan_offset_ns(scan_offset_s: float) -> int:
+    """Seconds that are added to every scan's stamp, to make the LiDAR's clock the camera's -> nanoseconds; BadInput for more than 10 s."""
+    if isinstance(scan_offset_s, (int, float)) and abs(scan_offset_s) <= _LARGEST_OFFSET_S:
+        return round(scan_offset_s * 1e9)
+    raise BadInput(f"scan_offset_s: wanted seconds, {-_LARGEST_OFFSET_S:g} to {_LARGEST_OFFSET_S:g}, got {scan_offset_s!r}")
+
+
+def scan(msg: Any, *, offset_ns: int = 0) -> Scan:
     """sensor_msgs/PointCloud2 of any field order, datatype, padding and byte order -> Scan; points with NaN or inf are left out.
 
+    offset_ns: added to the stamp (see `scan_offset_ns`); the points' times stay relative to it, so that the whole sweep moves.
     Raises BadInput, naming the fields that came, when x, y or z is missing, and when the bytes do not fit the layout.
     """
     table = _table(msg)
@@ -33,7 +43,7 @@ def scan(msg: Any) -> Scan:
         stamp = stamp_ns(msg.header)
         return Scan(
             points[finite],
-            stamp,
+            stamp + offset_ns,
             intensity=columns["intensity"].astype(np.float32) if "intensity" in columns else None,
             ring=columns["ring"].astype(np.int32) if "ring" in columns else None,
             time_s=_seconds(columns["time"], stamp) if "time" in columns else None,
@@ -81,18 +91,17 @@ def _table(msg: Any) -> np.ndarray:
 def _seconds(time: np.ndarray, stamp: int) -> np.ndarray | None:
     """(N,) raw time field -> (N,) float32 seconds relative to the stamp, or None when it follows another clock.
 
-    Integers are nanoseconds. Floats are seconds, or nanoseconds when too large for that. Large values are absolute times.
+    Integers are nanoseconds; floats are seconds, or nanoseconds when too large for that. Whether they count from the stamp or
+    are absolute is what fits the stamp better: under simulated time, absolute seconds are small as well.
     """
     if time.size == 0:
         return np.zeros(0, np.float32)
     if not np.isfinite(time).all():
         return None
     value = time.astype(np.float64)
-    largest = float(np.abs(value).max())
-    if largest > 1e14:  # nanoseconds since 1970
-        relative = (value - stamp) * 1e-9
-    elif time.dtype.kind == "f":
-        relative = value - stamp * 1e-9 if largest > 1e6 else value
-    else:
-        relative = value * 1e-9
-    return relative.astype(np.float32) if float(np.abs(relative).max()) <= _LONGEST_SWEEP_S else None
+    unit = 1e-9 if time.dtype.kind != "f" or np.abs(value).max() > 1e14 else 1.0
+    from_stamp, absolute = value * unit, (value - stamp * (1e-9 / unit)) * unit
+    nearer = min(from_stamp, absolute, key=lambda seconds: float(np.abs(seconds).max()))
+    if nearer is absolute and time.dtype.itemsize < 8 and stamp > _SINGLE_NS:
+        return None  # an absolute time in four bytes is minutes coarse, or has run over
+    return nearer.astype(np.float32) if np.abs(nearer).max() <= _LONGEST_SWEEP_S else None

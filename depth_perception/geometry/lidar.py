@@ -6,12 +6,21 @@ import numpy as np
 
 from depth_perception.frame import Calibration, Scan
 from depth_perception.geometry import camera, pose
+from depth_perception.geometry.deskew import deskew
 
 
 def in_camera(scan: Scan, calibration: Calibration, *, every: int = 1) -> np.ndarray:
-    """(N, 3) float32 points of a scan in the camera frame, metres; `every` n-th point only."""
+    """(N, 3) float32 points of a scan in the camera frame, metres; `every` n-th point only.
+
+    Where the scan knows the LiDAR's motion and its points' times, they are deskewed first, these points and no others.
+    """
     assert calibration.T_camera_lidar is not None, "the caller checks that the extrinsics are known"
-    return pose.transform(calibration.T_camera_lidar, scan.points[::every])
+    points = scan.points[::every]
+    if scan.twist is not None:
+        seconds = scan.seconds_of(points) if scan.seconds_of is not None else None if scan.time_s is None else scan.time_s[::every]
+        if seconds is not None:
+            points = deskew(points, seconds, scan.twist)
+    return pose.transform(calibration.T_camera_lidar, points)
 
 
 def depth_image(scan: Scan, calibration: Calibration) -> np.ndarray:

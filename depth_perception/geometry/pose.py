@@ -132,6 +132,17 @@ class FrameTree:
         root_s, T_root_s = self._to_root(source.lstrip("/"))
         return inverse(T_root_t) @ T_root_s if root_t == root_s else None
 
+    def gap(self, target: str, source: str) -> str | None:
+        """One sentence on what is not connected, or None when the tree connects the two."""
+        if self.root(target) == self.root(source):
+            return None
+        return f"TF does not connect {self._place(target)} with {self._place(source)}"
+
+    def _place(self, frame: str) -> str:
+        frame = frame.lstrip("/")
+        root = self.root(frame)
+        return f"{frame} ({f'under {root}' if root != frame else 'no parent' if frame in self else 'unknown to TF'})"
+
     def _to_root(self, frame: str) -> tuple[str, np.ndarray]:
         T = np.eye(4)
         while frame in self._parent:

@@ -6,6 +6,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,16 +16,12 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_perception import decode
-from depth_perception.frame import BadInput, Calibration, Frame, check_positive
+from depth_perception.frame import BadInput, Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import pose
 from depth_perception.geometry.pose import FrameTree
 from depth_perception.nodes.mailbox import Mailbox
 from depth_perception.nodes.optional import TFMessage
-
-SENSOR = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-LATCHED = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
+from depth_perception.nodes.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -33,19 +30,63 @@ class Config:
     compressed: the image topic carries sensor_msgs/CompressedImage.
     calibration: YAML file with the camera's calibration, instead of CameraInfo and TF; empty: none.
     max_scan_delay_s: a scan older than this, seen from the image, is not paired with it.
+    scan_offset_s: seconds to add to a scan's stamp to have it in the camera's time.
     base_frame: name of the body frame in TF; empty: base_link, or the root above the camera.
     T_base_camera, T_camera_lidar: x y z (metres) and qx qy qz qw where TF does not tell; empty: unknown.
     """
 
     compressed: bool = False
     calibration: str = ""
-    max_scan_delay_s: float = 0.15
+    max_scan_delay_s: float = ranged(0.15, 0, 10)
+    scan_offset_s: float = ranged(0.0, -10, 10)
     base_frame: str = ""
     T_base_camera: tuple[float, ...] = ()
     T_camera_lidar: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        check_positive(self, max_scan_delay_s=0)
+        check_ranges(self)
+        for name in ("T_base_camera", "T_camera_lidar"):
+            self.transform(name)
+
+    def transform(self, name: str) -> np.ndarray | None:
+        """(4, 4) of T_base_camera or T_camera_lidar; None when it is not given."""
+        values = getattr(self, name)
+        if not values:
+            return None
+        if len(values) != 7 or not np.isfinite(values).all():
+            raise BadInput(f"input.{name}: wanted 7 numbers (x y z qx qy qz qw), got {list(values)}")
+        try:
+            return pose.from_quaternion(np.array(values[:3]), np.array(values[3:]))
+        except BadInput as error:
+            raise BadInput(f"input.{name}: {error}") from None
+
+
+def _sensor_qos() -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def _latched_qos() -> QoSProfile:
+    durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+
+
+class OneSource:
+    """The sensor that a topic carries: the frame that spoke first, until it has been silent for a second.
+
+    Two sensors on one topic (a missing remapping) would otherwise take turns, each with the other's calibration.
+    """
+
+    def __init__(self, topic: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._topic, self._clock = topic, clock
+        self._frame_id: str | None = None
+        self._heard_at = 0.0
+
+    def check(self, frame_id: str) -> None:
+        """BadInput for a message of another sensor than the one that is followed."""
+        now = self._clock()
+        if self._frame_id not in (None, frame_id) and now - self._heard_at < 1.0:
+            raise BadInput(f"{self._topic}: messages of {frame_id!r} among those of {self._frame_id!r}; one node takes one sensor")
+        self._frame_id, self._heard_at = frame_id, now
 
 
 class Inputs:
@@ -61,6 +102,7 @@ class Inputs:
         if not config.calibration:
             self._images.hold()  # an image often arrives just before the CameraInfo that goes with it
         self._pairing = decode.Pairing(round(config.max_scan_delay_s * 1e9))
+        self._scan_offset_ns = decode.scan_offset_ns(config.scan_offset_s)
         self._tree = FrameTree()
         # The executor adds scans and frames while the worker reads them.
         self._lock = threading.Lock()
@@ -72,13 +114,13 @@ class Inputs:
         self.skipped: Counter[str] = Counter()
         self.scans = 0
         image_type = CompressedImage if config.compressed else Image
-        self._subscriptions = [
-            node.create_subscription(image_type, "image", self._on_image, SENSOR),
-            node.create_subscription(CameraInfo, "camera_info", self._on_info, SENSOR),
-            node.create_subscription(PointCloud2, "points", self._on_points, SENSOR),
-        ]
+        self._image = Watch(node, image_type, "image", self._on_image, _sensor_qos())
+        self._camera_info = Watch(node, CameraInfo, "camera_info", self._on_info, _sensor_qos())
+        self._points = Watch(node, PointCloud2, "points", self._on_points, _sensor_qos())
+        self._watches = [self._image, self._camera_info, self._points]
         if TFMessage is not None:
-            self._subscriptions.append(node.create_subscription(TFMessage, "/tf_static", self._on_tf, LATCHED))
+            self._watches.append(Watch(node, TFMessage, "/tf_static", self._on_tf, _latched_qos()))
+        self._cameras, self._lidars = OneSource(self._image.topic), OneSource(self._points.topic)
         self._node = node
 
     @property
@@ -108,9 +150,47 @@ class Inputs:
     def close(self) -> None:
         """Ends `next()` and the subscriptions."""
         self._images.close()
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        for watch in self._watches:
+            watch.close()
+        self._watches = []
+
+    def start_anew(self) -> None:
+        """Time has jumped back: scans of the old time belong to no image of the new one."""
+        with self._lock:
+            self._pairing.reset()
+
+    def notes(self, silence_s: float, *, wants_points: bool) -> list[str]:
+        """What about the inputs is not as it should be: silent or crowded topics, links that TF lacks, calibrations that disagree."""
+        watches = [self._image] + [self._camera_info] * (not self.calibrated) + [self._points] * (wants_points or self.scans > 0)
+        found: list[str | None] = [watch.silence(silence_s) for watch in watches]
+        if self.received and not self.calibrated:
+            found.insert(0, f"images come, but no CameraInfo on {self._camera_info.topic}")
+        found += [watch.crowd() for watch in (self._image, self._points)]
+        with self._lock:
+            found += self._links()
+        return [sentence for sentence in found if sentence]
+
+    def _links(self) -> list[str]:
+        """Sentences about extrinsics: missing ones, and those that TF and the user tell differently."""
+        if self._info is None:
+            return []
+        try:
+            from_tf = self._from_messages()
+        except BadInput as error:
+            return [str(error)] if self._fixed is None else []
+        if self._fixed is not None:
+            return decode.disagreements(from_tf, self._fixed[0])
+        found: list[str | None] = []
+        links = [("T_base_camera", from_tf.base_frame, from_tf.frame_id), ("T_camera_lidar", from_tf.frame_id, self._lidar_frame)]
+        for name, target, source in links:
+            told, given = getattr(from_tf, name), self._config.transform(name)
+            if source is None:
+                continue
+            if told is not None and given is not None:
+                found.append(decode.disagreement(f"input.{name}", told, given))
+            elif told is None and given is None and target != source:
+                found.append(self._tree.gap(target, source))
+        return [sentence for sentence in found if sentence]
 
     def next(self) -> tuple[Frame, float, float] | None:
         """The newest image as a Frame, with the time it arrived and the milliseconds of decoding; None when closed."""
@@ -141,23 +221,23 @@ class Inputs:
         info = self._info
         key = (*decode.camera_key(info), self._tree_version, self._lidar_frame)
         if self._calibration is None or self._calibration[0] != key:
-            base_frame = self._config.base_frame or None
-            calibration = decode.calibration(info, self._tree, lidar_frame=self._lidar_frame, base_frame=base_frame)
-            self._calibration = (key, self._with_parameters(calibration), decode.Rectifier(info))
+            calibration = self._from_messages()
+            missing = [name for name in ("T_base_camera", "T_camera_lidar") if getattr(calibration, name) is None]
+            calibration = replace(calibration, **{name: self._config.transform(name) for name in missing})
+            self._calibration = (key, calibration, decode.Rectifier(info))
         return self._calibration[1], self._calibration[2]
 
-    def _with_parameters(self, calibration: Calibration) -> Calibration:
-        """Extrinsics from parameters where TF does not know them."""
-        for name in ("T_base_camera", "T_camera_lidar"):
-            values = getattr(self._config, name)
-            if getattr(calibration, name) is None and values:
-                if len(values) != 7:
-                    raise BadInput(f"parameter input.{name}: wanted 7 numbers (x y z qx qy qz qw), got {len(values)}")
-                calibration = replace(calibration, **{name: pose.from_quaternion(np.array(values[:3]), np.array(values[3:]))})
-        return calibration
+    def _from_messages(self) -> Calibration:
+        """What CameraInfo and TF say."""
+        return decode.calibration(self._info, self._tree, lidar_frame=self._lidar_frame, base_frame=self._config.base_frame or None)
 
     def _on_image(self, message: Any) -> None:
-        self._images.put((message, time.perf_counter()))
+        try:
+            self._cameras.check(message.header.frame_id)
+        except BadInput as error:
+            self.skip(str(error))
+        else:
+            self._images.put((message, time.perf_counter()))
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -165,7 +245,8 @@ class Inputs:
 
     def _on_points(self, message: PointCloud2) -> None:
         try:
-            scan = decode.scan(message)
+            self._lidars.check(message.header.frame_id)
+            scan = decode.scan(message, offset_ns=self._scan_offset_ns)
         except BadInput as error:
             self.skip(str(error))
         except Exception as error:

@@ -25,10 +25,11 @@ class Observer(Node):
 
     folder: every `keep_every`-th depth image, confidence, cloud and grid is kept there as NAME_STAMP.npy, so that a drive of any length
         fits in memory; 0 keeps nothing.
+    namespace, node: of the node that is listened to.
     depth_ages_ms: by image, the time from its stamp to the arrival of its depth: the latency if it was stamped when it was sent.
     """
 
-    def __init__(self, folder: Path, *, keep_every: int, namespace: str = "drive") -> None:
+    def __init__(self, folder: Path, *, keep_every: int, namespace: str = "", node: str = "drive") -> None:
         super().__init__("observer")
         self._folder, self._keep_every = folder, keep_every
         self.depth_stamps: list[int] = []
@@ -42,6 +43,7 @@ class Observer(Node):
         self.scales: list[dict[str, float]] = []
         self.status: dict[str, str] = {}
         self.level, self.message = DiagnosticStatus.OK, ""
+        self._status_name = f"{namespace}/{node}: perception"
         for type_, topic, callback in (
             (Image, "depth/image", self._on_depth),
             (Image, "depth/confidence", self._on_confidence),
@@ -49,10 +51,11 @@ class Observer(Node):
             (Odometry, "odometry", self._on_odometry),
             (PointCloud2, "bev/points", self._on_cloud),
             (OccupancyGrid, "bev/grid", self._on_grid),
-            (Float32MultiArray, f"{namespace}/latency_ms", self._on_latency),
+            (Float32MultiArray, f"{node}/latency_ms", self._on_latency),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics),
         ):
-            self.create_subscription(type_, topic, callback, RELIABLE)
+            absolute = topic if topic.startswith("/") else f"{namespace}/{topic}"
+            self.create_subscription(type_, absolute, callback, RELIABLE)
 
     @property
     def active(self) -> bool:
@@ -103,7 +106,7 @@ class Observer(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.endswith(": perception"):
+            if status.name == self._status_name:
                 self.status = {value.key: value.value for value in status.values}
                 self.level, self.message = status.level, status.message
 

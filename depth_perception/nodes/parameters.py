@@ -1,35 +1,123 @@
-"""A Config dataclass as ROS parameters: `PREFIX.field`, its default, its description from the class's docstring."""
+"""Every Config is ROS parameters: name, default, description and range come from the dataclass and its docstring."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, TypeVar
+import typing
+from collections.abc import Callable
+from typing import Any
 
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-C = TypeVar("C")
+from depth_perception.frame import BadInput
+
+# What a parameter's description ends with: when a changed value counts.
+NOW = ""
+WHEN_ACTIVATED = " Changes count at the next activation."
+WHEN_CONFIGURED = " Changes count at the next configuration or ~/reload_model."
+NEVER = " Cannot change while the node runs."
 
 
-def declare_config(node: Node, prefix: str, config: type[C]) -> C:
-    """Declares every field of `config` and builds it from what the user set; nested configs become nested names."""
-    described = descriptions(config)
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        name = f"{prefix}.{field.name}"
-        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
-        if dataclasses.is_dataclass(default):
-            values[field.name] = declare_config(node, name, type(default))
-            continue
-        descriptor = ParameterDescriptor(description=described.get(field.name, ""), read_only=True)
-        if isinstance(default, tuple):
-            node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
-            values[field.name] = tuple(node.get_parameter_or(name, Parameter(name, Parameter.Type.DOUBLE_ARRAY, [])).value or ())
+class Configs:
+    """Declares Configs as parameters of a node and keeps them true while parameters change.
+
+    `configs["depth"]` is the Config of the parameters `depth.*`, `configs[""]` that of the parameters without a prefix. A change that the Config refuses is refused with its sentence; one that
+    it takes is told to `changed(prefix, config)`, in the executor's thread.
+    """
+
+    def __init__(self, node: Node, configs: dict[str, tuple[type, str]], changed: Callable[[str, Any], None]) -> None:
+        self._types = {prefix: type_ for prefix, (type_, _) in configs.items()}
+        self._changed = changed
+        self._values: dict[str, Any] = {}
+        self._prefixes: dict[str, str] = {}
+        for prefix, (type_, when) in configs.items():
+            known = set(self._values)
+            self._declare(node, prefix, type_, when)
+            self._prefixes |= dict.fromkeys(self._values.keys() - known, prefix)
+        self._configs = {prefix: _build(type_, prefix, self._values) for prefix, type_ in self._types.items()}
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def __getitem__(self, prefix: str) -> Any:
+        return self._configs[prefix]
+
+    def _declare(self, node: Node, prefix: str, config: type, when: str) -> None:
+        described, types = descriptions(config), typing.get_type_hints(config)
+        for field in dataclasses.fields(config):
+            name = _name(prefix, field.name)
+            default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+            if dataclasses.is_dataclass(default):
+                self._declare(node, name, type(default), when)
+                continue
+            descriptor = described_as(described.get(field.name, ""), field.metadata.get("when", when), field.metadata.get("range"), default)
+            if choices := typing.get_args(types[field.name]):
+                descriptor.additional_constraints = f"one of {', '.join(map(str, choices))}" if isinstance(default, str) else ""
+            try:
+                if isinstance(default, tuple):
+                    # rclpy takes an empty list for bytes; a list that is not set is none.
+                    node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
+                    unset = Parameter(name, Parameter.Type.DOUBLE_ARRAY, [])
+                    self._values[name] = tuple(node.get_parameter_or(name, unset).value or ())
+                else:
+                    self._values[name] = node.declare_parameter(name, default, descriptor).value
+            except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+                raise BadInput(_refusal(name, default, field.metadata.get("range"), str(error))) from None
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Builds the Configs that the new values touch, all or none."""
+        values = dict(self._values)
+        for parameter in parameters:
+            if parameter.name in values:
+                is_list = isinstance(values[parameter.name], tuple)
+                values[parameter.name] = tuple(parameter.value or ()) if is_list else parameter.value
+        touched = {self._prefixes[parameter.name] for parameter in parameters if parameter.name in self._prefixes}
+        try:
+            built = {prefix: _build(self._types[prefix], prefix, values) for prefix in touched}
+        except BadInput as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._values = values
+        self._configs |= built
+        for prefix, config in built.items():
+            self._changed(prefix, config)
+        return SetParametersResult(successful=True)
+
+
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number with a decimal point", str: "text", tuple: "decimal numbers"}
+
+
+def _refusal(name: str, default: Any, limits: tuple[float, float] | None, said: str) -> str:
+    """rclpy's refusal of a value, in our words."""
+    wanted = _WANTED[type(default)] + (f" from {limits[0]:g} to {limits[1]:g}" if limits else "")
+    got = re.search(r"to '(.*?)' of type|value \((.*?)\) for", said)
+    return f"parameter {name}: wanted {wanted}, got {(got[1] or got[2]) if got else said}"
+
+
+def _name(prefix: str, field: str) -> str:
+    return f"{prefix}.{field}" if prefix else field
+
+
+def described_as(text: str, when: str, limits: tuple[float, float] | None = None, default: Any = None) -> ParameterDescriptor:
+    """A descriptor: what the parameter means, when a change counts, and its range."""
+    descriptor = ParameterDescriptor(description=text + when, read_only=when == NEVER)
+    if limits is not None:
+        least, most = limits
+        if isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(least), to_value=float(most))]
         else:
-            values[field.name] = node.declare_parameter(name, default, descriptor).value
-    return config(**values)
+            descriptor.integer_range = [IntegerRange(from_value=int(least), to_value=int(most))]
+    return descriptor
+
+
+def _build(config: type, prefix: str, values: dict[str, Any]) -> Any:
+    """A Config from its parameters' values."""
+    given = {}
+    for field in dataclasses.fields(config):
+        name = _name(prefix, field.name)
+        given[field.name] = values[name] if name in values else _build(type(field.default_factory()), name, values)  # type: ignore[misc]
+    return config(**given)
 
 
 def descriptions(config: type) -> dict[str, str]:

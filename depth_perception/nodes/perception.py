@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import psutil
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from nav_msgs.msg import OccupancyGrid
-from nav_msgs.msg import Odometry as OdometryMessage
-from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Float32MultiArray
 
 from depth_perception import engine as engines
 from depth_perception import model as models
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, check_ranges
+from depth_perception.geometry import deskew
 from depth_perception.memory import keep_freed_memory, spare_the_collector
-from depth_perception.nodes import encode, inputs, optional
-from depth_perception.nodes.optional import TFMessage
-from depth_perception.nodes.parameters import declare_config
+from depth_perception.nodes import encode, health, inputs, optional, parameters, services
+from depth_perception.nodes.outputs import SYSTEMS, Outputs
 from depth_perception.systems import bev, depth, odometry
 from depth_perception.systems.bev import BevOutput
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.drive import Drive
 from depth_perception.systems.odometry import OdometryOutput
 
-OUTPUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
-SYSTEMS = ("depth", "odometry", "bev")
+
+@dataclass(frozen=True)
+class Config:
+    """Attributes:
+    model: model directory; empty: the shipped one.
+    engine: what runs the networks; auto: a CUDA GPU where ONNX Runtime can use one, else the CPU.
+    engine_threads: CPU threads of each engine.
+    odom_frame: name of the odometry frame.
+    publish_tf: publish TF from the odometry frame to the body.
+    autostart: configure and activate at start; false: wait for a lifecycle manager.
+    """
+
+    model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
+    engine: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"when": parameters.WHEN_CONFIGURED})
+    engine_threads: int = field(default=2, metadata={"when": parameters.WHEN_CONFIGURED, "range": (1, 256)})
+    odom_frame: str = "odom"
+    publish_tf: bool = True
+    autostart: bool = field(default=True, metadata={"when": parameters.NEVER})
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.engine not in engines.DEVICES:
+            raise BadInput(f"engine: wanted one of {', '.join(engines.DEVICES)}, got {self.engine!r}")
+        if not self.odom_frame:
+            raise BadInput("odom_frame: wanted a name, got none")
+
+
+CONFIGS: dict[str, tuple[type, str]] = {
+    "": (Config, parameters.NOW),
+    "input": (inputs.Config, parameters.WHEN_ACTIVATED),
+    "depth": (depth.Config, parameters.NOW),
+    "odometry": (odometry.Config, parameters.NOW),
+    "bev": (bev.Config, parameters.NOW),
+    "deskew": (deskew.Config, parameters.NOW),
+    "diagnostics": (health.Config, parameters.NOW),
+}
 
 
 class Perception(LifecycleNode):
     """Depth, odometry and bird's-eye view of one camera.
+
+    The executor's thread takes messages, services and parameters; a worker thread runs the systems. What the one wants of the other's
+    systems (a reset, another network) waits in `_orders` until the frame at hand is done.
 
     Args:
         publishes: which of SYSTEMS this node publishes. Odometry needs depth's scale and bev needs both, so a node runs the
@@ -53,67 +88,52 @@ class Perception(LifecycleNode):
         super().__init__(name)
         self._publishes = publishes
         self._runs = SYSTEMS[: max(SYSTEMS.index(system) for system in publishes) + 1]
-        self.declare_parameter("model", "", _described("Model directory; empty: the shipped one."))
-        self.declare_parameter("engine_threads", 2, _described("CPU threads of each engine."))
-        self.declare_parameter("odom_frame", "odom", _described("Name of the odometry frame."))
-        self.declare_parameter("publish_tf", True, _described("Publish TF from the odometry frame to the body."))
-        self.declare_parameter("autostart", True, _described("Configure and activate at start; false: wait for a lifecycle manager."))
-        self._input_config = declare_config(self, "input", inputs.Config)
-        self._depth_config = declare_config(self, "depth", depth.Config)
-        self._odometry_config = declare_config(self, "odometry", odometry.Config)
-        self._bev_config = declare_config(self, "bev", bev.Config)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._drive: Drive | None = None
+        self._engine_name = ""
+        self._outputs: Outputs | None = None
         self._inputs: inputs.Inputs | None = None
         self._worker: threading.Thread | None = None
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._error = ""
+        self._warned = ""
+        self._configs = parameters.Configs(self, CONFIGS, self._on_changed)
         self._frames = 0
         self._start_to_active_s = 0.0
         self._published: dict[str, int] = dict.fromkeys(SYSTEMS, 0)
         self._recent_ms: deque[float] = deque(maxlen=100)
-        self._scale = depth.scales.Scale(1.0, self._depth_config.scale.prior_sigma)
-        self._skipped_before: Counter[str] = Counter()
-        self._received_before = 0
-        self.create_timer(1.0, self._report)
+        self._scale = depth.scales.Scale(1.0, self._configs["depth"].scale.prior_sigma)
+        self._seen = health.Seen(time.monotonic())
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # A clock of its own: under sim time the node's clock stands still until somebody publishes /clock.
+        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        services.offer(self)
+        backward = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
+        self._jump_handle = self.get_clock().create_jump_callback(backward, post_callback=self._on_clock_jump)
 
     # --- lifecycle -----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """unconfigured, inactive, active or finalized."""
+        return str(self._state_machine.current_state[1])
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the model, proves its engines and makes the publishers."""
         try:
-            model = models.load(self.get_parameter("model").value or models.shipped())
-            threads = self.get_parameter("engine_threads").value
-            sizes = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
-            # Proven before they drive; the self-test also warms them up, so that the first image is not the slow one.
-            self._engines = {"depth": engines.load(model, "depth", threads=threads)}
-            if "odometry" in self._runs:
-                self._engines["pose"] = engines.load(model, "pose", threads=threads)
+            networks = self.load_networks()
+            self._outputs = Outputs(self, self._publishes)
         except BadInput as error:
             return self._refuse(error)
         self._error = ""
+        self._engine_name = networks.engines["depth"].name
+        engine, sizes, configs = networks.engines, networks.sizes, self._configs
         self._drive = Drive(
-            depth.Depth(self._engines["depth"], **sizes, config=self._depth_config),
-            odometry.Odometry(self._engines["pose"], **sizes, config=self._odometry_config) if "odometry" in self._runs else None,
-            bev.Bev(self._bev_config) if "bev" in self._runs else None,
+            depth.Depth(engine["depth"], **sizes, config=configs["depth"]),
+            odometry.Odometry(engine["pose"], **sizes, config=configs["odometry"]) if "odometry" in self._runs else None,
+            bev.Bev(configs["bev"]) if "bev" in self._runs else None,
+            deskew=configs["deskew"],
         )
         self._drive.warm_up()
-        types = {"latency": (Float32MultiArray, "~/latency_ms")}
-        if "depth" in self._publishes:
-            types |= {
-                "depth": (Image, "depth/image"),
-                "info": (CameraInfo, "depth/camera_info"),
-                "confidence": (Image, "depth/confidence"),
-                "scale": (Float32MultiArray, "depth/scale"),
-            }
-        if "odometry" in self._publishes:
-            types |= {"odometry": (OdometryMessage, "odometry")}
-            if TFMessage is not None and self.get_parameter("publish_tf").value:
-                types |= {"tf": (TFMessage, "/tf")}
-        if "bev" in self._publishes:
-            types |= {"cloud": (PointCloud2, "bev/points"), "grid": (OccupancyGrid, "bev/grid")}
-        # Plain publishers: a lifecycle publisher's gate would cost a Python call per message, and nothing is published while
-        # inactive anyway, for then there is no worker.
-        self._outputs = {name: self.create_publisher(type_, topic, OUTPUT) for name, (type_, topic) in types.items()}
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -121,75 +141,154 @@ class Perception(LifecycleNode):
         assert self._drive is not None
         self._drive.reset()
         try:
-            self._inputs = inputs.Inputs(self, self._input_config)
+            self._inputs = inputs.Inputs(self, self._configs["input"])
         except BadInput as error:
             return self._refuse(error)
+        self._seen = health.Seen(time.monotonic())
+        self._frames = 0
         self._worker = threading.Thread(target=self._work, name="systems", daemon=True)
         self._worker.start()
         spare_the_collector()
         self._start_to_active_s = time.time() - psutil.Process().create_time()
         for sentence in optional.MISSING:
             self.get_logger().warning(sentence)
-        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._engines['depth'].name}")
+        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._engine_name}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops working and unsubscribes."""
-        self._stop()
+        self.stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lets the engines go."""
-        for publisher in self._outputs.values():
-            self.destroy_publisher(publisher)
-        self._outputs, self._engines, self._drive = {}, {}, None
+        self._forget()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops, from any state."""
-        self._stop()
+        self.stop()
+        self._forget()
         return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A defect in a transition leads back to unconfigured, with nothing left behind."""
+        self.stop()
+        self._forget()
+        return TransitionCallbackReturn.SUCCESS
+
+    def stop(self) -> None:
+        """Ends the worker, after the frame at hand, and the subscriptions."""
+        if self._inputs is not None:
+            self._inputs.close()
+            if self._worker is not None:
+                self._worker.join()  # a frame's work at most
+            self._inputs, self._worker = None, None
+        self._follow_orders()
+
+    def _forget(self) -> None:
+        if self._outputs is not None:
+            self._outputs.close()
+        self._outputs, self._drive = None, None
 
     def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
         self._error = str(error)
         self.get_logger().error(self._error)
         return TransitionCallbackReturn.FAILURE
 
-    def _stop(self) -> None:
-        if self._inputs is not None and self._worker is not None:
-            self._inputs.close()
-            self._worker.join()  # a frame's work at most
-            self._inputs, self._worker = None, None
+    # --- orders --------------------------------------------------------------------------------------------------
+
+    def start_anew(self) -> None:
+        """The next image starts a new drive: odometry at its origin, no scale, no window."""
+
+        def reset() -> None:
+            if self._drive is not None:
+                self._drive.reset()
+
+        self._between_frames(reset)
+
+    def load_networks(self) -> Networks:
+        """The model that the parameters name, its engines proven. Raises BadInput. May run in any thread."""
+        config: Config = self._configs[""]
+        model = models.load(config.model or models.shipped())
+        names = ["depth"] + ["pose"] * ("odometry" in self._runs)
+        # Proven before they drive; the self-test also warms them up, so that the first image is not the slow one.
+        loaded = {name: engines.load(model, name, threads=config.engine_threads, device=config.engine) for name in names}
+        sizes = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
+        return Networks(loaded, sizes, str(model.path))
+
+    def use_networks(self, networks: Networks) -> None:
+        """Drives on with other networks, from the next image on; poses go on, the scale starts anew."""
+
+        def swap() -> None:
+            if self._drive is not None:
+                self._drive.depth.use(networks.engines["depth"], **networks.sizes)
+                if self._drive.odometry is not None:
+                    self._drive.odometry.use(networks.engines["pose"], **networks.sizes)
+                self._engine_name = networks.engines["depth"].name
+
+        self._between_frames(swap)
+
+    def _on_changed(self, prefix: str, config: Any) -> None:
+        """A parameter has changed: its system takes the new Config. What is read where it is used needs nothing."""
+
+        def configure() -> None:
+            if self._drive is not None:
+                self._drive.configure(prefix, config)
+
+        if prefix in ("depth", "odometry", "bev", "deskew"):
+            self._between_frames(configure)
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        """Sim time has jumped back: a bag starts again, and so does the drive."""
+        self.get_logger().info(f"the clock jumped back by {-jump.delta.nanoseconds * 1e-9:.3f} s: a new drive")
+        if self._inputs is not None:
+            self._inputs.start_anew()
+        self.start_anew()
+
+    def _between_frames(self, order: Callable[[], None]) -> None:
+        self._orders.put(order)
+        if self._worker is None:
+            self._follow_orders()
+
+    def _follow_orders(self) -> None:
+        while True:
+            try:
+                order = self._orders.get_nowait()
+            except queue.Empty:
+                return
+            order()
 
     # --- work ----------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         """The worker thread: one frame after another through the systems, each output published as soon as it is there."""
-        source, drive = self._inputs, self._drive
-        assert source is not None and drive is not None
+        source, drive, outputs = self._inputs, self._drive, self._outputs
+        assert source is not None and drive is not None and outputs is not None
         while (item := source.next()) is not None:
             frame, received, decode_ms = item
             latency = {"decode": decode_ms}
             try:
+                self._follow_orders()
                 before = time.perf_counter()
                 for output in drive.step(frame):
                     if isinstance(output, DepthOutput):
-                        self._publish_depth(output)
+                        self._publish_depth(outputs, output)
                         source.served()
                         done = time.perf_counter()
                         publish_ms = (done - before) * 1e3 - sum(output.timing_ms.values())
                         latency |= output.timing_ms | {"publish": publish_ms, "total": (done - received) * 1e3}
                     elif isinstance(output, OdometryOutput):
-                        self._publish_odometry(output)
+                        self._publish_odometry(outputs, output)
                         latency |= {
                             "odometry": (time.perf_counter() - before) * 1e3,
                             "odometry_total": (time.perf_counter() - received) * 1e3,
                         }
                     else:
-                        self._publish_bev(output)
+                        self._publish_bev(outputs, output)
                         latency |= {"bev": (time.perf_counter() - before) * 1e3, "bev_total": (time.perf_counter() - received) * 1e3}
                     before = time.perf_counter()
-                self._outputs["latency"].publish(encode.labelled(latency))
+                outputs.send("latency", lambda latency=latency: encode.labelled(latency))  # type: ignore[misc]
             except BadInput as error:
                 source.skip(str(error))
             except Exception as error:  # a defect of ours costs a frame, not the drive
@@ -202,61 +301,46 @@ class Perception(LifecycleNode):
                 self._recent_ms.append(latency["total"])
             source.served()
 
-    def _publish_depth(self, output: DepthOutput) -> None:
-        self._scale = output.scale
-        if "depth" not in self._publishes:
-            return
-        self._published["depth"] += self._send("depth", lambda: encode.depth_image(output))
-        self._send("info", lambda: encode.camera_info(output.calibration, output.stamp_ns))
-        self._send("confidence", lambda: encode.confidence_image(output))
-        scale = output.scale
-        self._send(
-            "scale", lambda: encode.labelled({"scale": scale.value, "sigma": scale.sigma, "inliers": scale.inliers, "points": scale.points})
-        )
+    def _publish_depth(self, outputs: Outputs, output: DepthOutput) -> None:
+        self._scale = scale = output.scale
+        self._published["depth"] += outputs.send("depth", lambda: encode.depth_image(output))
+        outputs.send("info", lambda: encode.camera_info(output.calibration, output.stamp_ns))
+        outputs.send("confidence", lambda: encode.confidence_image(output))
+        values = {"scale": scale.value, "sigma": scale.sigma, "inliers": scale.inliers, "points": scale.points}
+        outputs.send("scale", lambda: encode.labelled(values))
 
-    def _publish_odometry(self, output: OdometryOutput) -> None:
-        if "odometry" not in self._publishes:
-            return
-        odom_frame = self.get_parameter("odom_frame").value
-        self._published["odometry"] += self._send("odometry", lambda: encode.odometry(output, odom_frame))
-        self._send("tf", lambda: encode.transform(output, odom_frame))
+    def _publish_odometry(self, outputs: Outputs, output: OdometryOutput) -> None:
+        config: Config = self._configs[""]
+        self._published["odometry"] += outputs.send("odometry", lambda: encode.odometry(output, config.odom_frame))
+        if config.publish_tf:
+            outputs.send("tf", lambda: encode.transform(output, config.odom_frame))
 
-    def _publish_bev(self, output: BevOutput) -> None:
-        if "bev" not in self._publishes:
-            return
-        self._published["bev"] += self._send("cloud", lambda: encode.cloud(output))
-        self._send("grid", lambda: encode.occupancy_grid(output))
-
-    def _send(self, name: str, message: Callable[[], Any]) -> bool:
-        """Makes and publishes a message only if somebody listens; whether it did."""
-        publisher = self._outputs.get(name)
-        if publisher is None or publisher.get_subscription_count() == 0:
-            return False
-        publisher.publish(message())
-        return True
+    def _publish_bev(self, outputs: Outputs, output: BevOutput) -> None:
+        self._published["bev"] += outputs.send("cloud", lambda: encode.cloud(output))
+        outputs.send("grid", lambda: encode.occupancy_grid(output))
 
     # --- diagnostics ---------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
         """Once a second: what came, what was dropped or skipped and why, and how the engine and the scale do."""
-        source = self._inputs
-        status = DiagnosticStatus(
-            name=f"{self.get_fully_qualified_name()}: perception", hardware_id="camera", level=DiagnosticStatus.OK, message="running"
-        )
-        values: dict[str, object] = {"active": source is not None, "start_to_active_s": f"{self._start_to_active_s:.3f}"}
-        if self._error:
-            status.level, status.message = DiagnosticStatus.ERROR, self._error
-        elif source is None:
-            status.level, status.message = DiagnosticStatus.WARN, "not active"
-        else:
-            status.level, status.message = self._judge(source)
+        source, state = self._inputs, self.state
+        level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
+        values: dict[str, Any] = {"active": source is not None, "state": state}
+        if source is not None:
+            before, now = self._seen, self._count(source)
+            self._seen = now
+            level, message = self._judge(source, before, now)
+            elapsed_s = max(now.at_s - before.at_s, 1e-6)
             values |= {
-                "images": source.received,
+                "start_to_active_s": f"{self._start_to_active_s:.3f}",
+                "received": now.images,
                 "scans": source.scans,
-                "frames": self._frames,
-                "dropped": source.dropped,
-                "skipped": sum(dict(source.skipped).values()),
-                "engine": self._engines["depth"].name,
+                "frames": now.frames,
+                "dropped": now.dropped,
+                "skipped": sum(now.skipped.values()),
+                "images_per_s": f"{(now.images - before.images) / elapsed_s:.2f}",
+                "frames_per_s": f"{(now.frames - before.frames) / elapsed_s:.2f}",
+                "engine": self._engine_name,
                 "scale": f"{self._scale.value:.4f}",
                 "scale_sigma": f"{self._scale.sigma:.4f}",
                 "scale_inliers": self._scale.inliers,
@@ -264,29 +348,53 @@ class Perception(LifecycleNode):
             }
             values |= {f"published_{system}": self._published[system] for system in self._publishes}
             if self._recent_ms:
-                values["latency_ms_p50"] = f"{np.median(self._recent_ms):.2f}"
-            for sentence, count in Counter(dict(source.skipped)).most_common(5):
+                values |= {"latency_ms_p50": f"{np.median(self._recent_ms):.2f}", "latency_ms_max": f"{max(self._recent_ms):.2f}"}
+            for sentence, count in now.skipped.most_common(5):
                 values[f"skipped: {sentence}"] = count
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        status = DiagnosticStatus(
+            name=f"{self.get_fully_qualified_name()}: perception",
+            hardware_id="camera",
+            level=level,
+            message=message,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
         self._diagnostics.publish(DiagnosticArray(header=encode.header(self.get_clock().now().nanoseconds, ""), status=[status]))
 
-    def _judge(self, source: inputs.Inputs) -> tuple[bytes, str]:
-        """Level and one sentence for an active node, about the time since the last report."""
-        skipped = Counter(dict(source.skipped))
-        lately = skipped - self._skipped_before
-        came = source.received - self._received_before
-        self._skipped_before, self._received_before = skipped, source.received
-        if came == 0:
-            return DiagnosticStatus.WARN, f"no image on {self.resolve_topic_name('image')} for a second"
-        if not source.calibrated:
-            return DiagnosticStatus.WARN, f"images come, but no CameraInfo on {self.resolve_topic_name('camera_info')}"
-        if lately:
-            sentence, count = lately.most_common(1)[0]
-            return DiagnosticStatus.WARN, f"{count} skipped: {sentence}"
-        if self._scale.inliers == 0:
-            points = self.resolve_topic_name("points")
-            return DiagnosticStatus.WARN, f"no LiDAR return fits the images ({points}): depth has the network's own scale"
-        return DiagnosticStatus.OK, "running"
+    def _count(self, source: inputs.Inputs) -> health.Seen:
+        return health.Seen(time.monotonic(), source.received, source.dropped, self._frames, Counter(dict(source.skipped)))
+
+    def _judge(self, source: inputs.Inputs, before: health.Seen, now: health.Seen) -> tuple[bytes, str]:
+        """Level and sentences for an active node, about the time since the last report; new ones are logged."""
+        config: health.Config = self._configs["diagnostics"]
+        found = health.findings(
+            config,
+            before,
+            now,
+            notes=source.notes(config.silence_s, wants_points=config.min_scale_inliers > 0),
+            latency_ms=float(np.median(self._recent_ms)) if self._recent_ms else None,
+            scale_sigma=self._scale.sigma,
+            scale_inliers=self._scale.inliers,
+        )
+        said = "; ".join(found)
+        # Figures change every second; the words tell whether it is news.
+        words = "".join(letter for letter in said if not letter.isdigit())
+        if words and words != self._warned:
+            self.get_logger().warning(said)
+        self._warned = words
+        return (DiagnosticStatus.WARN, said) if found else (DiagnosticStatus.OK, "running")
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Attributes:
+    engines: network name -> its engine, proven.
+    sizes: height, width and canonical_focal_px, as the systems take them.
+    path: the model directory they come from.
+    """
+
+    engines: dict[str, engines.Engine]
+    sizes: dict[str, Any]
+    path: str
 
 
 def run(name: str, publishes: tuple[str, ...]) -> int:
@@ -294,17 +402,12 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     # The worker gives the interpreter to the executor and back many times per frame; 5 ms a turn would be the latency.
     sys.setswitchinterval(5e-4)
     keep_freed_memory()
+    node, executor, code = None, None, 0
     try:
         rclpy.init()
         node = Perception(name, publishes)
-    except (BadInput, ParameterException, InvalidParameterTypeException) as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    code = 0
-    try:
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         if node.get_parameter("autostart").value:
             for trigger in (node.trigger_configure, node.trigger_activate):
                 # A node that refuses to start, with nobody there to try again, ends: its reason has been logged.
@@ -312,15 +415,17 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
                     code = 2
         if code == 0:
             executor.spin()
+    except (BadInput, ParameterException, InvalidParameterTypeException) as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node._stop()
-        executor.shutdown()
-        node.destroy_node()
+        if node is not None:
+            node.stop()
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
     return code
-
-
-def _described(text: str) -> ParameterDescriptor:
-    return ParameterDescriptor(description=text)

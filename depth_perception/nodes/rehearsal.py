@@ -79,8 +79,8 @@ def rehearse(
             _stop(processes)
 
 
-def make_observer(folder: Path, *, keep_every: int) -> Any:
-    """An Observer in this process, on the loopback and in a domain of its own."""
+def make_observer(folder: Path, *, keep_every: int, **of: str) -> Any:
+    """An Observer (`of`: its namespace and node) in this process, on the loopback and in a domain of its own."""
     import os
 
     from depth_perception.nodes.transport import environment, private_domain
@@ -93,7 +93,7 @@ def make_observer(folder: Path, *, keep_every: int) -> Any:
 
     if not rclpy.ok():
         rclpy.init()
-    return Observer(folder, keep_every=keep_every)
+    return Observer(folder, keep_every=keep_every, **of)
 
 
 def _spin(observer: Any, seconds: float) -> None:

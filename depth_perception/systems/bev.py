@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from depth_perception.frame import BadInput, Calibration, Frame, check_positive
+from depth_perception.frame import BadInput, Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, grid, lidar, pose
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.odometry import T_BODY_OPTICAL, OdometryOutput
@@ -31,22 +31,22 @@ class Config:
     """
 
     source: Literal["camera", "lidar", "both"] = "camera"
-    stride: int = 4
-    min_confidence: float = 0.3
-    max_range_m: float = 40.0
-    above_m: float = 4.0
-    voxel_m: float = 0.2
-    window: int = 5
-    cell_m: float = 0.2
-    ahead_m: float = 40.0
-    behind_m: float = 10.0
-    aside_m: float = 20.0
-    step_m: float = 0.4
+    stride: int = ranged(4, 1, 64)
+    min_confidence: float = ranged(0.3, 0, 1)
+    max_range_m: float = ranged(40.0, 1, 300)
+    above_m: float = ranged(4.0, 0.1, 100)
+    voxel_m: float = ranged(0.2, 0.01, 10)
+    window: int = ranged(5, 1, 200)
+    cell_m: float = ranged(0.2, 0.02, 10)
+    ahead_m: float = ranged(40.0, 1, 300)
+    behind_m: float = ranged(10.0, 0, 300)
+    aside_m: float = ranged(20.0, 1, 300)
+    step_m: float = ranged(0.4, 0.01, 10)
 
     def __post_init__(self) -> None:
         if self.source not in ("camera", "lidar", "both"):
             raise BadInput(f"bev source: wanted camera, lidar or both, got {self.source!r}")
-        check_positive(self, stride=1, max_range_m=1, voxel_m=0.01, window=1, cell_m=0.01, ahead_m=1, behind_m=0, aside_m=1)
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +72,16 @@ class Bev:
     def __init__(self, config: Config = Config()) -> None:
         self._config = config
         self._rays: tuple[bytes, np.ndarray] | None = None
-        self.reset()
+        self._window: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=config.window)
+
+    def configure(self, config: Config) -> None:
+        """Takes another configuration from the next image on; the newest moments stay in the window."""
+        self._config = config
+        self._window = deque(self._window, maxlen=config.window)
 
     def reset(self) -> None:
         """Forgets the window."""
-        self._window: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=self._config.window)
+        self._window.clear()
 
     def step(self, frame: Frame, depth: DepthOutput, odometry: OdometryOutput | None) -> BevOutput:
         """One image. Without odometry (the first image, a gap) the window starts anew."""

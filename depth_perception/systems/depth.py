@@ -10,7 +10,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from depth_perception.frame import Calibration, Frame, check_positive
+from depth_perception.frame import Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, lidar
 from depth_perception.systems import scale as scales
 from depth_perception.systems.network_input import focal_ratio, prepare
@@ -28,14 +28,14 @@ class Config:
     scale: how the metric scale is found.
     """
 
-    max_depth_m: float = 100.0
-    edge_log: float = 0.15
-    range_m: float = 60.0
-    scan_points: int = 8000
+    max_depth_m: float = ranged(100.0, 1, 1000)
+    edge_log: float = ranged(0.15, 0.001, 10)
+    range_m: float = ranged(60.0, 1, 1000)
+    scan_points: int = ranged(8000, 100, 1_000_000)
     scale: scales.Config = field(default_factory=scales.Config)
 
     def __post_init__(self) -> None:
-        check_positive(self, max_depth_m=1, edge_log=1e-3, range_m=1, scan_points=100)
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +87,25 @@ class Depth:
     """
 
     def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
-        self._infer = infer
-        self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
         self._config = config
         self._scale = scales.ScaleFilter(config.scale)
-        self._pending: tuple[Frame, np.ndarray] | None = None
+        self.use(infer, height=height, width=width, canonical_focal_px=canonical_focal_px)
+
+    def use(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float) -> None:
+        """Takes another network; its metres are its own, so the scale starts anew."""
+        self._infer = infer
+        self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
+        self.reset()
+
+    def configure(self, config: Config) -> None:
+        """Takes another configuration from the next image on; the scale found so far stays."""
+        self._config = config
+        self._scale.config = config.scale
 
     def reset(self) -> None:
         """Forgets the scale."""
         self._scale.reset()
-        self._pending = None
+        self._pending: tuple[Frame, np.ndarray] | None = None
 
     def catch_up(self) -> scales.Scale | None:
         """Compares the last image's depth with its scan, for the images to come. `step` would do it first; a caller that has just sent

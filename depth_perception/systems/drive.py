@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from depth_perception.frame import BadInput, Calibration, Frame, Scan
+from depth_perception.geometry import deskew as deskewing
 from depth_perception.geometry import pose
 from depth_perception.systems.bev import Bev, BevOutput
 from depth_perception.systems.depth import Depth, DepthOutput
@@ -19,11 +21,14 @@ JUMP_NS = 1_000_000_000
 class Drive:
     """`step(frame)` yields each system's output as soon as it is there: depth first, for it is wanted soonest.
 
-    Systems that are None are left out; odometry and bev need depth.
+    Systems that are None are left out; odometry and bev need depth. Without odometry the car's motion is unknown: scans stay as they are.
     """
 
-    def __init__(self, depth: Depth, odometry: Odometry | None = None, bev: Bev | None = None) -> None:
+    def __init__(
+        self, depth: Depth, odometry: Odometry | None = None, bev: Bev | None = None, deskew: deskewing.Config | None = None
+    ) -> None:
         self.depth, self.odometry, self.bev = depth, odometry, bev
+        self.deskew = deskewing.Config() if deskew is None else deskew
         self._last: OdometryOutput | None = None
         self._stamp_ns: int | None = None
 
@@ -33,6 +38,13 @@ class Drive:
             if system is not None:
                 system.reset()
         self._last, self._stamp_ns = None, None
+
+    def configure(self, part: str, config: Any) -> None:
+        """Gives depth, odometry, bev or deskew another Config, from the next frame on."""
+        if part == "deskew":
+            self.deskew = config
+        elif (system := getattr(self, part)) is not None:
+            system.configure(config)
 
     def warm_up(self) -> None:
         """Runs a few made-up frames and forgets them, so that the first real one is not the slow one (caches, first use of memory)."""
@@ -68,14 +80,21 @@ class Drive:
             yield self.bev.step(frame, depth, odometry)
 
     def at_image_time(self, frame: Frame) -> Frame:
-        """The frame with its scan seen from where the camera is now, at the last known velocity.
+        """The frame with its scan seen from where the camera is now, and told how the LiDAR moved, at the last known velocity.
 
         The motion up to this very image is not known yet: depth comes first, and its scale makes odometry metric.
-        Moving the camera instead of the points costs nothing.
+        Moving the camera instead of the points costs nothing, and points are deskewed where they are used (`lidar.in_camera`).
         """
-        calibration = frame.calibration
-        if frame.scan is None or calibration.T_camera_lidar is None or self._last is None:
+        scan, T_camera_lidar = frame.scan, frame.calibration.T_camera_lidar
+        if scan is None or T_camera_lidar is None or self._last is None:
             return frame
-        share = (frame.stamp_ns - frame.scan.stamp_ns) * 1e-9 / self._last.elapsed_s
-        T_now_then = pose.fraction(pose.inverse(self._last.T_previous_now), share)
-        return replace(frame, calibration=replace(calibration, T_camera_lidar=T_now_then @ calibration.T_camera_lidar))
+        T_previous_now, elapsed_s = self._last.T_previous_now, self._last.elapsed_s
+        share = (frame.stamp_ns - scan.stamp_ns) * 1e-9 / elapsed_s
+        T_now_then = pose.fraction(pose.inverse(T_previous_now), share)
+        calibration = replace(frame.calibration, T_camera_lidar=T_now_then @ T_camera_lidar)
+        if self.deskew.mode != "off":
+            # Seen from the LiDAR: the camera swings around it in a turn.
+            moved = pose.inverse(T_camera_lidar) @ T_previous_now @ T_camera_lidar
+            twist = np.concatenate([moved[:3, 3], pose.log_so3(moved[:3, :3])]) / elapsed_s
+            scan = replace(scan, twist=twist, seconds_of=self.deskew.seconds_of if self.deskew.mode == "azimuth" else None)
+        return replace(frame, calibration=calibration, scan=scan)

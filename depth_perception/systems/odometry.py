@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_perception.frame import Frame, check_positive
+from depth_perception.frame import Frame, check_ranges, ranged
 from depth_perception.geometry import pose
 from depth_perception.systems.network_input import focal_ratio, prepare
 from depth_perception.systems.scale import Scale
@@ -29,13 +29,13 @@ class Config:
     memory: how much of the last residual variance is kept per step (exponential average).
     """
 
-    max_gap_s: float = 1.0
-    floor_m: float = 0.01
-    floor_rad: float = 0.0005
-    memory: float = 0.9
+    max_gap_s: float = ranged(1.0, 0.01, 60)
+    floor_m: float = ranged(0.01, 1e-6, 1)
+    floor_rad: float = ranged(0.0005, 1e-6, 1)
+    memory: float = ranged(0.9, 0, 1)
 
     def __post_init__(self) -> None:
-        check_positive(self, max_gap_s=0, floor_m=1e-6, floor_rad=1e-6, memory=0)
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +70,19 @@ class Odometry:
     """
 
     def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
+        self._config = config
+        self.use(infer, height=height, width=width, canonical_focal_px=canonical_focal_px)
+        self.reset()
+
+    def use(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float) -> None:
+        """Takes another network; the chain of poses goes on, the next image starts a new pair."""
         self._infer = infer
         self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
+        self._previous: tuple[np.ndarray, int] | None = None
+
+    def configure(self, config: Config) -> None:
+        """Takes another configuration from the next image on."""
         self._config = config
-        self.reset()
 
     def reset(self) -> None:
         """Starts a new odom frame at the next image."""
@@ -81,7 +90,7 @@ class Odometry:
         self._pose_covariance = np.zeros((6, 6))
         self._twist = np.zeros(6)
         self._residual_variance: np.ndarray | None = None
-        self._previous: tuple[np.ndarray, int] | None = None
+        self._previous = None
 
     def step(self, frame: Frame, scale: Scale, network_input: np.ndarray | None = None) -> OdometryOutput | None:
         """One image; None for the first one and after a gap, when there is no motion to speak of.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from depth_perception.frame import check_ranges, ranged
+
 
 @dataclass(frozen=True)
 class Config:
@@ -22,14 +24,17 @@ class Config:
     gate_sigmas: a measurement farther from the state than this is trusted less, in proportion.
     """
 
-    min_points: int = 50
-    near_m: float = 2.0
-    far_m: float = 60.0
-    inlier_log: float = 0.35
-    points_per_evidence: float = 100.0
-    drift_per_sqrt_s: float = 0.08
-    prior_sigma: float = 0.5
-    gate_sigmas: float = 3.0
+    min_points: int = ranged(50, 1, 100_000)
+    near_m: float = ranged(2.0, 0, 300)
+    far_m: float = ranged(60.0, 1, 1000)
+    inlier_log: float = ranged(0.35, 0.01, 3)
+    points_per_evidence: float = ranged(100.0, 1, 100_000)
+    drift_per_sqrt_s: float = ranged(0.08, 0, 10)
+    prior_sigma: float = ranged(0.5, 0.001, 10)
+    gate_sigmas: float = ranged(3.0, 0.1, 100)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

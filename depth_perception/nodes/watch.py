@@ -1,0 +1,83 @@
+"""A subscription that knows why nothing comes through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_compatible
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+
+from depth_perception.frame import BadInput
+
+OVERRIDES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+
+
+def overridable(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Calls `create_subscription` or `create_publisher` so that `qos_overrides.*` parameters count; BadInput for one that cannot be."""
+    try:
+        return create(*args, qos_overriding_options=QoSOverridingOptions(OVERRIDES), **options)
+    except (InvalidQosOverridesError, ParameterException, RuntimeError, ValueError, TypeError) as error:
+        raise BadInput(f"qos_overrides of {args[1]}: {' '.join(str(error).split())}") from None
+
+
+class Watch:
+    """One subscription.
+
+    topic: its resolved name. incompatible: publishers it has met whose QoS does not fit.
+    """
+
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
+        self._node, self._type, self._callback = node, message_type, callback
+        self.topic = node.resolve_topic_name(topic)
+        self.incompatible = 0
+        self._heard_at = time.monotonic()
+        events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos)
+        self._subscription = overridable(node.create_subscription, message_type, topic, self._on_message, qos, event_callbacks=events)
+
+    def close(self) -> None:
+        """Unsubscribes."""
+        self._node.destroy_subscription(self._subscription)
+
+    def silence(self, longer_than_s: float) -> str | None:
+        """One sentence when nothing has come for so long: who publishes the topic, and why it does not arrive."""
+        silent_s = time.monotonic() - self._heard_at
+        if silent_s < longer_than_s:
+            return None
+        said = f"no message on {self.topic} for {int(silent_s)} s"
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            return f"{said}: nobody publishes it"
+        wanted = type_name(self._type)
+        for publisher in publishers:
+            name = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+            if publisher.topic_type != wanted:
+                return f"{said}: {name} publishes it as {publisher.topic_type}, not {wanted}"
+            compatibility, reason = qos_check_compatible(publisher.qos_profile, self._subscription.qos_profile)
+            if compatibility == QoSCompatibility.ERROR:
+                return f"{said}: the QoS that {name} offers does not fit: {reason.removeprefix('ERROR: ').strip(' ;')}"
+        lost = "is it paused, or are large messages lost on the way (both ends need config/fastdds.xml)?"
+        return f"{said}, though {name} publishes it: {lost}"
+
+    def crowd(self) -> str | None:
+        """One sentence when several publishers share the topic."""
+        count = self._node.count_publishers(self.topic)
+        return f"{count} publishers on {self.topic}: this node takes one sensor" if count > 1 else None
+
+    def _on_message(self, message: Any) -> None:
+        self._heard_at = time.monotonic()
+        self._callback(message)
+
+    def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        self.incompatible = event.total_count
+        policy = QoSPolicyKind(event.last_policy_kind).name.lower()
+        self._node.get_logger().warning(f"a publisher of {self.topic} offers a QoS that does not fit ({policy}): nothing comes from it")
+
+
+def type_name(message_type: Any) -> str:
+    """The ROS name of a message class: package/msg/Name."""
+    return f"{message_type.__module__.split('.')[0]}/msg/{message_type.__name__}"

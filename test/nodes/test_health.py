@@ -1,0 +1,92 @@
+"""nodes.health: which counts are a finding, and what it says."""
+
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from depth_perception.frame import BadInput
+from depth_perception.nodes.health import Config, Seen, findings
+from depth_perception.nodes.inputs import OneSource
+
+BEFORE = Seen(100.0, images=50, dropped=5, frames=45, skipped=Counter({"old": 3}))
+
+
+def found(config=Config(), *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inliers=900, **now):
+    counts = {"images": 60, "dropped": 5, "frames": 55, "skipped": BEFORE.skipped} | now
+    return findings(
+        config,
+        BEFORE,
+        Seen(101.0, **counts),
+        notes=list(notes),
+        latency_ms=latency_ms,
+        scale_sigma=scale_sigma,
+        scale_inliers=scale_inliers,
+    )
+
+
+def test_all_is_well():
+    assert found() == []
+    assert found(latency_ms=None) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "now", "sentence"),
+    [
+        (Config(), {"skipped": Counter({"old": 3, "odd": 2})}, "2 skipped: odd"),
+        (Config(max_drop_share=0.2), {"dropped": 8}, "3 of 10 images dropped: they come faster than the systems work"),
+        (Config(min_rate_hz=10.5), {}, "10.0 depth images a second, wanted 10.5"),
+        (Config(max_latency_ms=29), {}, "latency of 30 ms, wanted 29"),
+        (
+            Config(min_scale_inliers=1),
+            {"scale_inliers": 0},
+            "0 LiDAR returns agree with the depth, wanted 1: the scale is the network's own, or that of earlier scans",
+        ),
+        (
+            Config(min_scale_inliers=1000),
+            {},
+            "900 LiDAR returns agree with the depth, wanted 1000: the scale is that of earlier scans",
+        ),
+        (Config(max_scale_sigma=0.04), {}, "the metric scale is doubtful: sigma 0.05, wanted 0.04"),
+    ],
+)
+def test_what_is_beyond_its_threshold_is_named(config, now, sentence):
+    assert found(config, **now) == [sentence]
+
+
+def test_a_car_without_lidar_is_no_finding():
+    assert found(Config(min_scale_inliers=0), scale_inliers=0, scale_sigma=0.5) == []
+
+
+def test_notes_come_first():
+    assert found(notes=["no message on /image for 2 s"], latency_ms=900.0) == [
+        "no message on /image for 2 s",
+        "latency of 900 ms, wanted 500",
+    ]
+
+
+def test_no_image_in_the_time_is_no_division_by_zero():
+    assert found(images=50, dropped=5, frames=45, latency_ms=None) == []
+
+
+def test_thresholds_have_ranges():
+    with pytest.raises(BadInput, match=r"health\.silence_s: wanted a number from 0.1 to 3600, got 0"):
+        Config(silence_s=0)
+
+
+def test_one_source_follows_the_first_until_it_falls_silent():
+    now = [0.0]
+    source = OneSource("/points", clock=lambda: now[0])
+    source.check("front")
+    now[0] = 0.9
+    with pytest.raises(BadInput, match="/points: messages of 'rear' among those of 'front'; one node takes one sensor"):
+        source.check("rear")
+    source.check("front")
+    now[0] = 1.85
+    with pytest.raises(BadInput):
+        source.check("rear")
+    now[0] = 1.95  # the front one has been silent for more than a second: the rear one replaces it
+    source.check("rear")
+    with pytest.raises(BadInput, match="'front' among those of 'rear'"):
+        source.check("front")
