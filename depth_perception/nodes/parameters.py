@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import typing
 from collections.abc import Callable
@@ -25,8 +26,8 @@ NEVER = " Cannot change while the node runs."
 class Configs:
     """Declares Configs as parameters of a node and keeps them true while parameters change.
 
-    `configs["depth"]` is the Config of the parameters `depth.*`, `configs[""]` that of the parameters without a prefix. A change that the Config refuses is refused with its sentence; one that
-    it takes is told to `changed(prefix, config)`, in the executor's thread.
+    `configs["depth"]` is the Config of the parameters `depth.*`, `configs[""]` that of the parameters without a prefix. A change that
+    the Config refuses is refused with its sentence; one that it takes is told to `changed(prefix, config)`, in the executor's thread.
     """
 
     def __init__(self, node: Node, configs: dict[str, tuple[type, str]], changed: Callable[[str, Any], None]) -> None:
@@ -38,11 +39,22 @@ class Configs:
             known = set(self._values)
             self._declare(node, prefix, type_, when)
             self._prefixes |= dict.fromkeys(self._values.keys() - known, prefix)
+        self._check_names(node)
         self._configs = {prefix: _build(type_, prefix, self._values) for prefix, type_ in self._types.items()}
         node.add_on_set_parameters_callback(self._on_set)
 
     def __getitem__(self, prefix: str) -> Any:
         return self._configs[prefix]
+
+    def _check_names(self, node: Node) -> None:
+        """BadInput for a value given to a parameter that none of the Configs has: most likely a slip of the pen.
+
+        Names outside of the Configs' prefixes stay unjudged: one file may hold the parameters of many nodes.
+        """
+        for name in node._parameter_overrides:
+            if name not in self._values and name.split(".")[0] in self._types:
+                near = difflib.get_close_matches(name, self._values, n=1)
+                raise BadInput(f"parameter {name}: there is none of that name" + (f"; did you mean {near[0]}?" if near else ""))
 
     def _declare(self, node: Node, prefix: str, config: type, when: str) -> None:
         described, types = descriptions(config), typing.get_type_hints(config)

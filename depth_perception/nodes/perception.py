@@ -20,6 +20,7 @@ from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_perception import engine as engines
@@ -28,6 +29,7 @@ from depth_perception.frame import BadInput, check_ranges
 from depth_perception.geometry import deskew
 from depth_perception.memory import keep_freed_memory, spare_the_collector
 from depth_perception.nodes import encode, health, inputs, optional, parameters, services
+from depth_perception.nodes.interrupt import Interrupt
 from depth_perception.nodes.outputs import SYSTEMS, Outputs
 from depth_perception.systems import bev, depth, odometry
 from depth_perception.systems.bev import BevOutput
@@ -402,7 +404,8 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     # The worker gives the interpreter to the executor and back many times per frame; 5 ms a turn would be the latency.
     sys.setswitchinterval(5e-4)
     keep_freed_memory()
-    node, executor, code = None, None, 0
+    interrupt = Interrupt()  # before rclpy's own handler, which then wakes the executor and calls this one
+    node, code = None, 0
     try:
         rclpy.init()
         node = Perception(name, publishes)
@@ -411,21 +414,20 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
         if node.get_parameter("autostart").value:
             for trigger in (node.trigger_configure, node.trigger_activate):
                 # A node that refuses to start, with nobody there to try again, ends: its reason has been logged.
-                if code == 0 and trigger() != TransitionCallbackReturn.SUCCESS:
+                if code == 0 and not interrupt.came and trigger() != TransitionCallbackReturn.SUCCESS:
                     code = 2
         if code == 0:
             executor.spin()
-    except (BadInput, ParameterException, InvalidParameterTypeException) as error:
+    except (BadInput, ParameterException, InvalidParameterTypeException, rcl.RCLError) as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
+    except Exception:
+        if not interrupt.came:  # what fails because ROS is shut down under it is no failure
+            raise
     finally:
         if node is not None:
             node.stop()
-        if executor is not None:
-            executor.shutdown()
-        if node is not None:
-            node.destroy_node()
         rclpy.try_shutdown()
-    return code
+    return 0 if interrupt.came else code

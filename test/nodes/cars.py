@@ -40,7 +40,9 @@ def static_tf(links=LINKS):
 class Car:
     """`send` what sensors say, wait `until` something has happened, `call` services and set parameters."""
 
-    def __init__(self, model, folder, *, executable="drive", namespace="", parameters=(), arguments=(), topics=("image", "camera_info", "points")):
+    def __init__(
+        self, model, folder, *, executable="drive", namespace="", parameters=(), arguments=(), topics=("image", "camera_info", "points")
+    ):
         from depth_perception.nodes.rehearsal import make_observer
 
         self.observer = make_observer(folder, keep_every=1, namespace=namespace, node=executable)

@@ -13,7 +13,10 @@ from depth_perception.nodes.inputs import OneSource
 BEFORE = Seen(100.0, images=50, dropped=5, frames=45, skipped=Counter({"old": 3}))
 
 
-def found(config=Config(), *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inliers=900, **now):
+WELL = Config()
+
+
+def found(config=WELL, *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inliers=900, **now):
     counts = {"images": 60, "dropped": 5, "frames": 55, "skipped": BEFORE.skipped} | now
     return findings(
         config,
