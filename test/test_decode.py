@@ -1,6 +1,7 @@
 """decode: hand-written bytes with known colours, every cloud layout against plain values, cameras, and what must be refused."""
 
 import array
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -319,6 +320,17 @@ def test_transforms_that_are_refused():
         decode.transforms(messages.transforms([("", "b", np.eye(4))], stamp_ns=0), FrameTree())
 
 
+def test_the_calibration_is_that_of_the_rectified_image():
+    P = np.array([[80.0, 0, 30, 0], [0, 90, 25, 0], [0, 0, 1, 0]])
+    distorted = info(D=(-0.2, 0.05, 0, 0, 0), p=P.ravel())
+    np.testing.assert_array_equal(decode.calibration(distorted).K, P[:, :3])
+    np.testing.assert_array_equal(decode.Rectifier(distorted).K, P[:, :3])
+    np.testing.assert_array_equal(decode.calibration(info(p=P.ravel())).K, K)  # rectified already
+    rotated = info(D=(-0.2, 0.05, 0, 0, 0), p=P.ravel(), r=pose.exp_so3(np.array([0, 0.1, 0])).ravel())
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(decode.Rectifier(rotated)(image), decode.Rectifier(distorted)(image))  # TF holds
+
+
 def test_region_and_binning_move_the_camera():
     region = messages.make("sensor_msgs/msg/RegionOfInterest", x_offset=8, y_offset=4, width=40, height=40)
     camera = decode.calibration(info(roi=region, binning_x=2, binning_y=2))
@@ -395,6 +407,32 @@ def test_calibration_files_that_are_refused(tmp_path, text, said):
     with pytest.raises(BadInput, match=said) as refused:
         decode.read_calibration(path)
     assert str(path) in str(refused.value)
+
+
+def test_transforms_that_disagree_are_said_in_centimetres_and_degrees():
+    tf = pose.from_rotation_vector(np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0]))
+    moved = tf @ pose.from_rotation_vector(np.zeros(3), np.array([0.03, 0.0, 0.04]))
+    turned = tf @ pose.from_rotation_vector(np.array([0, np.deg2rad(1.25), 0]), np.zeros(3))
+    assert decode.disagreement("T_a_b", tf, tf) is None
+    assert "T_a_b: TF and what was given differ by 5.0 cm and 0.00 degrees" in decode.disagreement("T_a_b", tf, moved)
+    assert "differ by 0.0 cm and 1.25 degrees" in decode.disagreement("T_a_b", tf, turned)
+    assert decode.disagreement("T_a_b", tf, moved, metres=0.06) is None
+    assert decode.disagreement("T_a_b", tf, turned, degrees=1.3) is None
+    assert decode.disagreement("T_a_b", tf, tf @ pose.from_rotation_vector(np.zeros(3), np.array([0.019, 0, 0]))) is None
+
+
+def test_calibrations_that_disagree_are_said_one_by_one():
+    ours = Calibration(K, 64, 48, T_base_camera=np.eye(4), T_camera_lidar=np.eye(4))
+    far = pose.from_rotation_vector(np.zeros(3), np.array([0, 0.5, 0]))
+    assert decode.disagreements(ours, ours) == []
+    assert decode.disagreements(ours, replace(ours, T_base_camera=None)) == []
+    longer = replace(ours, K=np.array([[105.0, 0, 33], [0, 110, 22], [0, 0, 1]]), T_camera_lidar=far)
+    first, second = decode.disagreements(ours, longer)
+    assert first == "K: CameraInfo (fx 100.0 fy 110.0 cx 33.0 cy 22.0) and what was given (105.0 110.0 33.0 22.0) differ by 5.0 %"
+    assert "T_camera_lidar" in second
+    assert "50.0 cm" in second
+    assert decode.disagreements(ours, longer, share=0.06, metres=0.6) == []
+    assert decode.disagreements(ours, Calibration(K, 66, 48)) == ["image size: CameraInfo says 64x48, what was given 66x48"]
 
 
 def test_a_missing_calibration_file_is_named(tmp_path):

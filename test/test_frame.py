@@ -12,7 +12,7 @@ K = np.array([[100.0, 0, 32], [0, 100, 24], [0, 0, 1]])
     ({"K": np.zeros((3, 3))}, "positive focal lengths"),
     ({"K": np.eye(3) * np.nan}, "finite 3x3"),
     ({"K": K[:2]}, "3x3"),
-    ({"width": 20}, r"lies outside the 20x48 image"),
+    ({"width": 15}, r"lies far outside the 15x48 image"),
     ({"height": 0}, "positive pixels"),
     ({"T_base_camera": np.eye(3)}, "T_base_camera: wanted a finite 4x4"),
     ({"T_camera_lidar": np.diag([2.0, 1, 1, 1])}, "T_camera_lidar: wanted a rotation"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,11 +150,13 @@ class FrameReader:
 
     def _disagreements(self) -> list[str]:
         """Between the calibration file and what the bag itself says, as far as it says anything."""
+        given = self.calibration
         try:
             own, _ = self._first_calibration()
-        except BadInput:
-            return []  # that is what the file is for
-        return decode.disagreements(own, self.calibration)
+        except BadInput:  # that is what the file is for; TF may still know the frames that it names
+            between, camera, lidar = self.tree.between, given.frame_id, self.lidar_frame
+            own = replace(given, T_base_camera=between(given.base_frame, camera), T_camera_lidar=between(camera, lidar) if lidar else None)
+        return decode.disagreements(own, given)
 
     def _camera(self, info: Any) -> tuple[Calibration, decode.Rectifier]:
         calibration = decode.calibration(info, self.tree, lidar_frame=self.lidar_frame, base_frame=self._base_frame)

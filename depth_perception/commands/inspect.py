@@ -62,7 +62,8 @@ def inspect(path: str | Path, **options: Any) -> dict[str, Any]:
         findings["chosen"] = {"image": reader.topics.image, "camera_info": reader.topics.camera_info, "points": reader.topics.points}
         findings["calibration"] = _calibration(reader)
         findings["frames"] = _frames(reader)
-        findings["skipped"] = reader.report()
+        findings["skipped"] = [sentence for sentence in reader.report() if sentence not in reader.disagreements]
+        findings["warnings"] += reader.disagreements
     except BadInput as error:
         findings["warnings"].append(str(error))
     findings["warnings"] += _warnings(findings)

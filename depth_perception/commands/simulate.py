@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="images and sweeps per second (default 10)")
     parser.add_argument("--lidar-columns", type=int, default=1024, metavar="N", help="LiDAR points per ring and turn (default 1024)")
     parser.add_argument("--lidar-rings", type=int, default=64, metavar="N", help="LiDAR rings (default 64)")
+    parser.add_argument("--lidar-sweep", type=float, default=0.0, metavar="S", help="seconds of a turn, 0: all at once (default 0)")
     parser.add_argument(
         "--appearance",
         default="default",
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         rate=args.rate,
         camera=Camera(args.width, args.height),
-        lidar=Lidar(rings=args.lidar_rings, columns=args.lidar_columns),
+        lidar=Lidar(rings=args.lidar_rings, columns=args.lidar_columns, sweep_s=args.lidar_sweep),
         appearance=args.appearance,
         setting=args.setting,
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
+from depth_perception.geometry.deskew import deskew
 from depth_perception.world.appearance import Appearance, random_appearance
 from depth_perception.world.layout import random_street
 from depth_perception.world.light import Film
@@ -164,17 +165,25 @@ def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float,
         if lidar is not None:
             before = t - LIDAR_LEAD_NS * 1e-9
             tracer.move(_moving(street, before, trajectory.s(before)))
-            T_world_lidar = trajectory.T_world_base(road, lane, before) @ lidar.T_base_lidar(camera)
-            scan = sweep(tracer, street, lidar, T_world_lidar, stamp - LIDAR_LEAD_NS, np.random.default_rng([config.seed, k]))
+            T_base_lidar = lidar.T_base_lidar(camera)
+            T_world_lidar = trajectory.T_world_base(road, lane, before) @ T_base_lidar
+            moving = _at(T_base_lidar, trajectory.twist(road, lane, before))
+            scan = sweep(tracer, street, lidar, T_world_lidar, stamp - LIDAR_LEAD_NS, np.random.default_rng([config.seed, k]), moving)
         tracer.move(_moving(street, t, trajectory.s(t)))
         T_world_base = trajectory.T_world_base(road, lane, t)
         picture = photograph(tracer, street, calibration, T_world_base @ calibration.T_base_camera, look, noise, config.detail)
         boxes = _boxes(street, t, trajectory.s(t), pose.inverse(T_world_base))
         if scan is not None and lidar is not None:
-            points = pose.transform(lidar.T_base_lidar(camera), scan.points)
+            points = pose.transform(T_base_lidar, deskew(scan.points, scan.time_s, moving))
             boxes = tuple(box for box in boxes if _inside(box, points) >= 3)
         frame = Frame(developer.develop(picture.light), stamp, calibration, scan)
         yield Moment(frame, picture.depth, picture.markings, boxes, T_base0_world @ T_world_base, trajectory.twist(road, lane, t))
+
+
+def _at(T_base_sensor: np.ndarray, twist: np.ndarray) -> np.ndarray:
+    """(6,) velocity of the body -> that of a sensor fixed to it, in the sensor's frame."""
+    R = T_base_sensor[:3, :3].T
+    return np.concatenate([R @ (twist[:3] + np.cross(twist[3:], T_base_sensor[:3, 3])), R @ twist[3:]])
 
 
 def _random_camera(rng: np.random.Generator, camera: Camera) -> Camera:

@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_perception.frame import BadInput, Calibration, Scan
 from depth_perception.geometry import camera, pose
+from depth_perception.geometry.deskew import deskew
 from depth_perception.world import light
 from depth_perception.world.appearance import Appearance
 from depth_perception.world.mesh import Material
@@ -61,7 +62,11 @@ class Camera:
 
 @dataclass(frozen=True)
 class Lidar:
-    """A spinning LiDAR, `above` and `behind` the camera (metres). All points of a sweep are of one instant."""
+    """A spinning LiDAR, `above` and `behind` the camera (metres).
+
+    sweep_s: seconds a turn takes, clockwise from behind, the scan's stamp in its middle: each column is measured from where the car is by
+    then, and its points say when. 0: all points of a sweep are of one instant. What moves beside the car stands still for a turn.
+    """
 
     rings: int = 64
     columns: int = 1024
@@ -71,8 +76,11 @@ class Lidar:
     noise: float = 0.015
     above: float = 0.08
     behind: float = 0.27
+    sweep_s: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.sweep_s <= 1:
+            raise BadInput(f"lidar: wanted a sweep of 0 to 1 seconds, got {self.sweep_s:g}")
         if self.rings < 1 or self.columns < 8:
             raise BadInput(f"lidar: wanted at least 1 ring of 8 columns, got {self.rings} of {self.columns}")
 
@@ -86,6 +94,11 @@ class Lidar:
         azimuth = np.linspace(np.pi, -np.pi, self.columns, endpoint=False)[None]
         d = np.stack(np.broadcast_arrays(np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)), -1)
         return d.reshape(-1, 3).astype(np.float32), np.repeat(np.arange(self.rings, dtype=np.int32), self.columns)
+
+    def seconds(self) -> np.ndarray:
+        """(rings * columns,) float32, when each direction is measured, relative to the stamp."""
+        share = np.arange(self.columns) / self.columns
+        return np.tile((share - 0.5) * self.sweep_s + 0.0, self.rings).astype(np.float32)  # + 0.0: no negative zeros
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,12 +182,29 @@ def _light_reaching(tracer: Tracer, hits: Hits, shape: tuple[int, int], look: Ap
     return out[0], out[1]
 
 
-def sweep(tracer: Tracer, street: Street, lidar: Lidar, T_world_lidar: np.ndarray, stamp_ns: int, rng: np.random.Generator) -> Scan:
-    """One turn of the LiDAR: range noise, lost returns where little light comes back, intensity 0..1."""
+def sweep(
+    tracer: Tracer,
+    street: Street,
+    lidar: Lidar,
+    T_world_lidar: np.ndarray,
+    stamp_ns: int,
+    rng: np.random.Generator,
+    twist: np.ndarray | None = None,
+) -> Scan:
+    """One turn of the LiDAR: range noise, lost returns where little light comes back, intensity 0..1.
+
+    twist: (6,) the LiDAR's own velocity in its own frame, m/s and rad/s; None: at rest.
+    """
     rays, ring = lidar.directions()
-    hits = tracer.cast(T_world_lidar[:3, 3], rays @ T_world_lidar[:3, :3].T.astype(np.float32))
+    seconds = lidar.seconds()
+    origin, toward = T_world_lidar[:3, 3], rays
+    if twist is not None and lidar.sweep_s > 0:
+        start = deskew(np.zeros_like(rays), seconds, twist)
+        origin, toward = pose.transform(T_world_lidar, start.astype(np.float64)), deskew(rays, seconds, twist) - start
+    direction = toward @ T_world_lidar[:3, :3].T.astype(np.float32)
+    hits = tracer.cast(origin, direction)
     distance = hits.t[hits.index]
-    seen = hits.seen(rays @ T_world_lidar[:3, :3].T.astype(np.float32), 0.002)
+    seen = hits.seen(direction, 0.002)
     back = _reflectance(seen, street) * (0.25 + 0.75 * seen.graze) + 0.4 * (hits.material == Material.SIGN)
     weak = back * (30.0 / np.maximum(distance, 1.0)) ** 2 < rng.uniform(0, 0.02, len(distance))
     lost = (
@@ -191,7 +221,7 @@ def sweep(tracer: Tracer, street: Street, lidar: Lidar, T_world_lidar: np.ndarra
         stamp_ns,
         np.clip(back[keep], 0, 1).astype(np.float32),
         ring[index],
-        np.zeros(len(keep), np.float32),
+        seconds[index],
         "lidar",
     )
 

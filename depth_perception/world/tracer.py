@@ -53,7 +53,7 @@ class Tracer:
         self._layers[1:] = [_layer(moving)] if moving is not None else []
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> Hits:
-        """origin: (3,); direction: (N, 3), any length; world frame, metres."""
+        """origin: (3,), or (N, 3) one for each; direction: (N, 3), any length; world frame, metres."""
         n = len(direction)
         rays = np.empty((n, 6), np.float32)
         rays[:, :3], rays[:, 3:] = origin, direction
@@ -88,7 +88,7 @@ class Tracer:
         normal *= -np.sign(np.einsum("ij,ij->i", normal, d))[:, None]
         bent = 0.35 * normal[leaf] + 0.65 * round_ + np.float32([0, 0, 0.15])
         normal[leaf] = bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-6)
-        points = np.asarray(origin, np.float32) + t[index, None] * d
+        points = np.broadcast_to(np.asarray(origin, np.float32), (n, 3))[index] + t[index, None] * d
         return Hits(t, index, points, coords, normal, material, style)
 
     def blocked(self, points: np.ndarray, direction: np.ndarray, reach: float) -> np.ndarray:

@@ -59,3 +59,36 @@ def test_frame_tree_refuses_a_loop():
     tree.add("a", "b", np.eye(4))
     with pytest.raises(BadInput, match="b -> a closes a loop"):
         tree.add("b", "a", np.eye(4))
+
+
+@pytest.mark.parametrize(("parent", "child"), [("a", "a"), ("c", "a"), ("/c", "/a")])
+def test_frame_tree_refuses_longer_loops_and_stays_as_it_was(parent, child):
+    tree = pose.FrameTree()
+    tree.add("a", "b", np.eye(4))
+    tree.add("b", "c", np.eye(4))
+    with pytest.raises(BadInput, match="closes a loop"):
+        tree.add(parent, child, np.eye(4))
+    assert (tree.root("c"), tree.root("a")) == ("a", "a")
+
+
+def test_a_frame_may_get_another_parent():
+    tree = pose.FrameTree()
+    tree.add("base_link", "mast", pose.from_rotation_vector(np.zeros(3), np.array([0, 0, 1.5])))
+    tree.add("mast", "camera", pose.from_rotation_vector(np.zeros(3), np.array([0.2, 0, 0])))
+    tree.add("roof", "mast", pose.from_rotation_vector(np.zeros(3), np.array([0, 0, 0.3])))
+    np.testing.assert_allclose(tree.between("roof", "camera")[:3, 3], [0.2, 0, 0.3])
+    assert tree.between("base_link", "camera") is None
+    tree.add("camera", "base_link", np.eye(4))  # no loop any more
+    assert tree.root("base_link") == "roof"
+
+
+def test_what_is_not_connected_is_said():
+    tree = pose.FrameTree()
+    tree.add("base_link", "mast", np.eye(4))
+    tree.add("mast", "camera", np.eye(4))
+    tree.add("velodyne", "imu", np.eye(4))
+    assert tree.gap("/camera", "base_link") is None
+    assert tree.gap("camera", "velodyne") == "TF does not connect camera (under base_link) with velodyne (no parent)"
+    assert tree.gap("camera", "/imu") == "TF does not connect camera (under base_link) with imu (under velodyne)"
+    assert tree.gap("radar", "camera") == "TF does not connect radar (unknown to TF) with camera (under base_link)"
+    assert tree.gap("radar", "radar") is None

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import frame
+from worlds import CALIBRATION, T_BASE_LIDAR, frame, true_depth
 
 from depth_perception.frame import BadInput, Scan
-from depth_perception.geometry import pose
+from depth_perception.geometry import deskew, lidar, pose
 from depth_perception.systems.bev import Bev, BevOutput
-from depth_perception.systems.depth import DepthOutput
+from depth_perception.systems.depth import Config as DepthConfig
+from depth_perception.systems.depth import Depth, DepthOutput
 from depth_perception.systems.drive import Drive
+from depth_perception.systems.network_input import focal_ratio
 from depth_perception.systems.odometry import Odometry, OdometryOutput
 from depth_perception.systems.scale import Scale
 
@@ -81,3 +83,82 @@ def test_an_image_that_is_not_later_than_the_last_is_refused_and_changes_nothing
             list(system.step(frame(stamp_ns=stamp)))
     assert seen.resets == 0
     assert [type(o) for o in system.step(frame(stamp_ns=31 * TENTH))] == [DepthOutput, OdometryOutput, BevOutput]
+
+
+class Known:
+    """Stands in for Odometry: the body moves as it is told, every tenth of a second the same."""
+
+    def __init__(self, T_before_now):
+        T_base_camera = CALIBRATION.T_base_camera
+        self._T_previous_now = pose.inverse(T_base_camera) @ T_before_now @ T_base_camera
+
+    def reset(self):
+        """Nothing is kept."""
+
+    def step(self, frame, scale, network_input):
+        none = np.zeros((6, 6))
+        return OdometryOutput(np.eye(4), np.zeros(6), none, none, self._T_previous_now, frame.stamp_ns, 0.1, "base_link")
+
+
+T_BEFORE_NOW = pose.from_rotation_vector(np.array([0.0, 0.01, 0.06]), np.array([1.4, 0.05, 0.0]))
+T_LIDAR_BEFORE_NOW = pose.inverse(T_BASE_LIDAR) @ T_BEFORE_NOW @ T_BASE_LIDAR
+
+
+def swept(still, *, begins_s):
+    """The same scan as a LiDAR measures it that moves with the body: its turn takes a tenth of a second, and its points say when."""
+    seconds = (begins_s + 0.1 * np.random.default_rng(0).random(len(still.points))).astype(np.float32)
+    motions = [pose.inverse(pose.fraction(T_LIDAR_BEFORE_NOW, t / 0.1)) for t in seconds]
+    points = [pose.transform(T, point) for T, point in zip(motions, still.points.astype(np.float64), strict=True)]
+    return replace(still, points=np.array(points, np.float32), time_s=seconds)
+
+
+def driven(scan_of, *, config=None, frames=4):
+    """Scale after some frames of a network that says the truth in metres, and the frame that depth got last."""
+    truth = true_depth(size=(48, 96)) / focal_ratio(CALIBRATION, height=48, canonical_focal_px=30.0)
+    depth = Depth(lambda image: {"depth": truth[None, None]}, height=48, width=96, canonical_focal_px=30.0, config=DepthConfig())
+    system = Drive(depth, Known(T_BEFORE_NOW), deskew=config)
+    for i in range(frames):
+        now = frame(stamp_ns=i * TENTH)
+        now = replace(now, scan=scan_of(now.scan) if i > 0 else None)
+        output, *_ = system.step(now)
+        seen = system.at_image_time(now)
+        depth.catch_up()
+    return output.scale.value, seen
+
+
+def test_a_swept_scan_gives_the_scale_of_a_still_one():
+    still, _ = driven(lambda scan: scan)
+    skewed = driven(lambda scan: swept(scan, begins_s=0.0), config=deskew.Config("off"))[0]
+    deskewed = driven(lambda scan: swept(scan, begins_s=0.0))[0]
+    assert still == pytest.approx(1.0, abs=0.01)
+    assert abs(skewed - still) > 0.03
+    assert deskewed == pytest.approx(still, abs=2e-3)
+
+
+@pytest.mark.parametrize("begins_s", [0.0, -0.05, -0.1])
+def test_deskewed_points_lie_where_a_still_lidar_sees_them(begins_s):
+    truth = lidar.in_camera(frame().scan, CALIBRATION)
+    _, off = driven(lambda scan: swept(scan, begins_s=begins_s), config=deskew.Config("off"), frames=2)
+    _, on = driven(lambda scan: swept(scan, begins_s=begins_s), frames=2)
+    assert off.scan.twist is None
+    assert np.abs(lidar.in_camera(off.scan, off.calibration) - truth).max() > 0.5
+    np.testing.assert_allclose(lidar.in_camera(on.scan, on.calibration), truth, atol=1e-3)
+
+
+def test_the_lidar_s_twist_is_the_body_s_seen_from_where_the_lidar_stands():
+    """A body that only turns: a LiDAR two metres ahead of it moves sideways."""
+    T_base_lidar = pose.from_rotation_vector(np.zeros(3), np.array([2.0, 0.0, 1.8]))
+    calibration = replace(CALIBRATION, T_camera_lidar=pose.inverse(CALIBRATION.T_base_camera) @ T_base_lidar)
+    system = Drive(Seen(), Known(pose.from_rotation_vector(np.array([0, 0, 0.01]), np.zeros(3))), deskew=deskew.Config("azimuth"))
+    for i in range(2):
+        list(system.step(replace(frame(stamp_ns=i * TENTH), calibration=calibration)))
+    scan = system.depth.frames[-1].scan
+    np.testing.assert_allclose(scan.twist, [0, 0.2, 0, 0, 0, 0.1], atol=2e-3)
+    np.testing.assert_allclose(scan.seconds_of(np.array([[1.0, 0, 0]])), [0.05], atol=1e-6)
+
+
+def test_until_the_motion_is_known_scans_stay_as_they_are():
+    system = Drive(Seen(), Known(T_BEFORE_NOW))
+    first = frame()
+    list(system.step(first))
+    assert system.depth.frames[-1].scan is first.scan

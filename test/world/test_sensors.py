@@ -7,6 +7,8 @@ from depth_perception.frame import BadInput
 from depth_perception.geometry import camera as pinhole
 from depth_perception.geometry import lidar as projection
 from depth_perception.geometry import pose
+from depth_perception.geometry.deskew import Config as Deskew
+from depth_perception.geometry.deskew import deskew
 from depth_perception.world.appearance import Appearance
 from depth_perception.world.mesh import box
 from depth_perception.world.sensors import Camera, Lidar, photograph, sweep
@@ -92,3 +94,22 @@ def test_scan_points_lie_on_the_wall_within_the_noise(street_of):
 def test_bad_sensors_are_refused(make, word):
     with pytest.raises(BadInput, match=word):
         make()
+
+
+def test_a_lidar_that_turns_while_driving_sees_a_wall_bent_and_deskewing_straightens_it(street_of):
+    wall = box((21.0, -60.0, -1.0), (22.0, 60.0, 60.0))
+    lidar, camera = Lidar(rings=12, columns=720, lowest=1.0, highest=10.0, noise=0.0, sweep_s=0.1), Camera()
+    T_base_lidar = lidar.T_base_lidar(camera)
+    twist = np.array([14.0, 0.3, 0, 0, 0, 0.6])
+    scan = sweep(Tracer(street_of(wall).mesh), street_of(wall), lidar, T_base_lidar, 0, np.random.default_rng(0), twist)
+    ahead = np.flatnonzero(scan.points[:, 0] > 15)
+    assert len(ahead) > 1000
+    distance = 21.0 - T_base_lidar[0, 3]
+    assert np.abs(scan.points[ahead, 0] - distance).max() > 0.2
+    np.testing.assert_allclose(deskew(scan.points, scan.time_s, twist)[ahead, 0], distance, atol=1e-3)
+    np.testing.assert_allclose(Deskew("azimuth", stamp_at=0.5).seconds_of(scan.points[ahead]), scan.time_s[ahead], atol=1e-5)
+
+
+def test_a_sweep_longer_than_a_second_is_refused():
+    with pytest.raises(BadInput, match="sweep of 0 to 1 seconds"):
+        Lidar(sweep_s=2.0)
