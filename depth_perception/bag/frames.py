@@ -61,6 +61,7 @@ class FrameReader:
             self.calibration, self._rectifier = decode.read_calibration(calibration)
             self._base_frame = self.calibration.base_frame
             self.disagreements = self._disagreements()
+            self.calibration = decode.completed(self.calibration, self.tree, lidar_frame=self.lidar_frame)
         else:
             self.calibration, self._rectifier = self._first_calibration()
 

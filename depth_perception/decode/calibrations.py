@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,16 @@ def _calibration(rectifier: Rectifier, camera: str, tree: FrameTree | None, lida
 
 def _base_above(tree: FrameTree, camera: str) -> str:
     return "base_link" if "base_link" in tree or tree.root(camera) == camera else tree.root(camera)
+
+
+def completed(given: Calibration, tree: FrameTree, *, lidar_frame: str | None) -> Calibration:
+    """A calibration with the extrinsics that it lacks from TF, as far as TF connects its frames."""
+    T_base_camera, T_camera_lidar = given.T_base_camera, given.T_camera_lidar
+    if T_base_camera is None and given.base_frame != given.frame_id:
+        T_base_camera = tree.between(given.base_frame, given.frame_id)
+    if T_camera_lidar is None and lidar_frame is not None:
+        T_camera_lidar = tree.between(given.frame_id, lidar_frame)
+    return replace(given, T_base_camera=T_base_camera, T_camera_lidar=T_camera_lidar)
 
 
 def disagreement(name: str, T_tf: np.ndarray, T_given: np.ndarray, *, metres: float = 0.02, degrees: float = 0.5) -> str | None:

@@ -23,16 +23,18 @@ from depth_perception.nodes.mailbox import Mailbox
 from depth_perception.nodes.optional import TFMessage
 from depth_perception.nodes.watch import Watch
 
+EXTRINSICS = ("T_base_camera", "T_camera_lidar")
+
 
 @dataclass(frozen=True)
 class Config:
     """Attributes:
     compressed: the image topic carries sensor_msgs/CompressedImage.
-    calibration: YAML file with the camera's calibration, instead of CameraInfo and TF; empty: none.
+    calibration: YAML file with the camera's calibration, instead of CameraInfo and of what TF says about its frames; empty: none.
     max_scan_delay_s: a scan older than this, seen from the image, is not paired with it.
     scan_offset_s: seconds to add to a scan's stamp to have it in the camera's time.
     base_frame: name of the body frame in TF; empty: base_link, or the root above the camera.
-    T_base_camera, T_camera_lidar: x y z (metres) and qx qy qz qw where TF does not tell; empty: unknown.
+    T_base_camera, T_camera_lidar: x y z (metres) and qx qy qz qw, instead of what TF says; empty: what TF says.
     """
 
     compressed: bool = False
@@ -45,7 +47,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        for name in ("T_base_camera", "T_camera_lidar"):
+        for name in EXTRINSICS:
             self.transform(name)
 
     def transform(self, name: str) -> np.ndarray | None:
@@ -212,19 +214,21 @@ class Inputs:
         image = decode.compressed_image(message) if self._config.compressed else decode.image(message)
         stamp_ns = decode.stamp_ns(message.header)
         with self._lock:
-            calibration, rectify = self._fixed or self._calibrated()
+            calibration, rectify = self._calibrated()
             scan = self._pairing.newest_before(stamp_ns)
         return Frame(rectify(image), stamp_ns, calibration, scan)
 
     def _calibrated(self) -> tuple[Calibration, decode.Rectifier]:
         """The camera's calibration, made anew only when its CameraInfo, TF or the LiDAR's frame has changed."""
-        info = self._info
-        key = (*decode.camera_key(info), self._tree_version, self._lidar_frame)
+        key = (() if self._fixed else decode.camera_key(self._info), self._tree_version, self._lidar_frame)
         if self._calibration is None or self._calibration[0] != key:
-            calibration = self._from_messages()
-            missing = [name for name in ("T_base_camera", "T_camera_lidar") if getattr(calibration, name) is None]
-            calibration = replace(calibration, **{name: self._config.transform(name) for name in missing})
-            self._calibration = (key, calibration, decode.Rectifier(info))
+            if self._fixed is not None:
+                calibration, rectifier = self._fixed
+                calibration = decode.completed(calibration, self._tree, lidar_frame=self._lidar_frame)
+            else:
+                given = {name: T for name in EXTRINSICS if (T := self._config.transform(name)) is not None}
+                calibration, rectifier = replace(self._from_messages(), **given), decode.Rectifier(self._info)
+            self._calibration = (key, calibration, rectifier)
         return self._calibration[1], self._calibration[2]
 
     def _from_messages(self) -> Calibration:
