@@ -407,6 +407,60 @@ def test_calibration_file_instead_of_the_bags_own(tmp_path):
     assert not np.array_equal(came[0].image, pixels(0))  # rectified
 
 
+def test_a_calibration_file_that_disagrees_with_the_bag_is_said(tmp_path):
+    path, yaml = write(tmp_path / "bag"), tmp_path / "car.yaml"
+    text = ("width: 64\nheight: 48\nK: [100, 0, 31, 0, 100, 23, 0, 0, 1]\ncamera_frame: optical\ntf:\n"
+            "  - {parent: base_link, child: lidar, translation: [1, 0, 1.8], rotation: [0, 0, 0, 1]}\n"
+            "  - {parent: lidar, child: optical, translation: [0.1, 0.2, -0.3], rotation: [-0.5, 0.5, -0.5, 0.5]}\n")
+    yaml.write_text(text)
+    assert FrameReader(path, calibration=yaml).disagreements == []
+    yaml.write_text(text.replace("[0.1, 0.2, -0.3]", "[0.1, 0.2, -0.2]").replace("K: [100", "K: [110"))
+    reader = FrameReader(path, calibration=yaml)
+    K_differs, base, lidar = reader.report()
+    assert "K: CameraInfo (fx 100.0" in K_differs
+    assert "T_base_camera: TF and what was given differ by 10.0 cm and 0.00 degrees" in base
+    assert "T_camera_lidar: TF and what was given differ by 10.0 cm" in lidar
+    assert reader.disagreements == reader.report()
+    assert next(iter(reader)).calibration.K[0, 0] == 110
+    blind = write(tmp_path / "blind", [row for row in drive() if row[0] != "/cam/camera_info"])
+    assert FrameReader(blind, calibration=yaml).report() == [base, lidar]
+    yaml.write_text(text.replace("base_link", "chassis"))  # another body frame: nothing to compare
+    assert FrameReader(path, calibration=yaml).disagreements == []
+
+
+def test_a_camera_that_changes_its_size_in_flight(tmp_path):
+    rows = list(drive(2))
+    half = Calibration(np.array([[50.0, 0, 15], [0, 50, 11], [0, 0, 1]]), 32, 24, "optical")
+    for index in range(3):
+        stamp = START + PERIOD * (10 + index)
+        rows.append(("/cam/camera_info", messages.camera_info(half if index < 2 else CAMERA, stamp_ns=stamp), stamp - 1))
+        rows.append(("/cam/image_raw", messages.image(pixels(9)[:24, :32], "rgb8", stamp_ns=stamp, frame_id="optical"), stamp))
+    reader = FrameReader(write(tmp_path / "bag", rows))
+    assert [(frame.image.shape[1], frame.calibration.width, frame.calibration.K[0, 0]) for frame in reader] == [
+        (64, 64, 100), (64, 64, 100), (32, 32, 50), (32, 32, 50)]
+    assert list(reader.skipped) == ["/cam/image_raw: image: its camera info says 64x48, got 32x24"]
+
+
+@pytest.mark.parametrize("pairing", ["latest", "nearest"])
+def test_a_fixed_offset_makes_the_lidar_s_clock_the_camera_s(tmp_path, pairing):
+    path = write(tmp_path / "bag", drive(scan_offset_ns=30_000_000))
+    plain = [frame.scan for frame in FrameReader(path, pairing=pairing)]
+    moved = [frame.scan for frame in FrameReader(path, pairing=pairing, scan_offset_s=-0.03)]
+    stamps = [START + PERIOD * (index + 1) for index in range(5)]
+    if pairing == "nearest":
+        assert [scan.stamp_ns for scan in plain] == [stamp + 30_000_000 for stamp in stamps]
+        assert [scan.stamp_ns for scan in moved] == stamps
+        np.testing.assert_array_equal(moved[2].points, plain[2].points)
+        half = FrameReader(write(tmp_path / "late", drive(scan_offset_ns=450_000_000)), pairing=pairing, scan_offset_s=-0.45)
+        assert [frame.scan.stamp_ns for frame in half] == stamps
+    else:  # while driving, a scan that arrives 30 ms after its image waits for the next one
+        assert moved[0] is None
+        assert [scan.stamp_ns for scan in moved[1:]] == stamps[:-1]
+        assert [scan.stamp_ns for scan in plain[1:]] == [stamp + 30_000_000 for stamp in stamps[:-1]]
+    with pytest.raises(BadInput, match="scan_offset_s: wanted seconds"):
+        FrameReader(path, scan_offset_s=float("nan"))
+
+
 def test_missing_transforms_are_none(tmp_path):
     frame = next(frames(write(tmp_path / "bag", [row for row in drive() if row[0] != "/tf_static"])))
     assert (frame.calibration.T_base_camera, frame.calibration.T_camera_lidar) == (None, None)

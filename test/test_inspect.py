@@ -59,6 +59,16 @@ def test_what_would_be_missed_is_said(tmp_path, options, said):
     assert any(said in sentence for sentence in warnings) if said else warnings == []
 
 
+def test_a_calibration_file_that_disagrees_is_a_warning(tmp_path):
+    (tmp_path / "car.yaml").write_text("width: 64\nheight: 48\nK: [120, 0, 31, 0, 100, 23, 0, 0, 1]\ncamera_frame: optical\n"
+                                       "T_base_camera: [[0, 0, 1, 0.5], [-1, 0, 0, 0], [0, -1, 0, -0.2], [0, 0, 0, 1]]\n"
+                                       "T_camera_lidar: [[0, -1, 0, 0], [0, 0, -1, -0.2], [1, 0, 0, -0.5], [0, 0, 0, 1]]\n")
+    findings = inspect(write(tmp_path / "bag"), calibration=tmp_path / "car.yaml")
+    assert findings["skipped"] == []
+    assert len(findings["warnings"]) == 1
+    assert "K: CameraInfo (fx 100.0" in findings["warnings"][0]
+
+
 def test_a_bag_without_camera_is_still_described(tmp_path):
     with Writer(tmp_path / "bag") as bag:
         bag.write("/text", messages.string("x"), START)

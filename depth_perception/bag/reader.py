@@ -11,6 +11,7 @@ from typing import IO, Any
 import lz4.frame
 import yaml
 from rosbags import rosbag2
+from rosbags.interfaces import QosDurability
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -32,6 +33,7 @@ class Bag:
     Attributes:
         path: what was opened.
         topics: name -> (type name, number of messages).
+        latched: topics that a publisher offered as transient local (TF static, maps): who joins late is owed them.
         start_ns, end_ns: log times of the first and the last message, nanoseconds.
         skipped: sentences on what could not be read; `messages` may add to them.
     Raises:
@@ -41,6 +43,7 @@ class Bag:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.skipped: list[str] = []
+        self.latched: set[str] = set()
         self._jazzy = get_typestore(Stores.ROS2_JAZZY)
         self._stores: dict[str, Typestore] = {}
         self._definitions: dict[str, Definition] = {}
@@ -52,6 +55,7 @@ class Bag:
             for topic, type_name, count in file.topics:
                 counts[topic] = (type_name, counts.get(topic, ("", 0))[1] + count)
             self._definitions.update(file.definitions)
+            self.latched |= file.latched
             if file.start_ns <= file.end_ns:
                 files.append(file)
         if not files:
@@ -152,6 +156,7 @@ class _File:
         self._say = lambda sentence: skip(f"{path.name}: {sentence}")
         self.topics: list[tuple[str, str, int]] = []
         self.definitions: dict[str, Definition] = {}
+        self.latched: set[str] = set()
         self.start_ns, self.end_ns = 2**63, -1
         self._is_indexed = True
         try:
@@ -170,6 +175,8 @@ class _File:
                     self._say(f"{connection.topic} is not CDR but {connection.ext.serialization_format!r}")
                     continue
                 self.topics.append((connection.topic, connection.msgtype, connection.msgcount))
+                if any(qos.durability is QosDurability.TRANSIENT_LOCAL for qos in connection.ext.offered_qos_profiles):
+                    self.latched.add(connection.topic)
                 if connection.msgdef.data:
                     encoding = "ros2idl" if connection.msgdef.format.name == "IDL" else "ros2msg"
                     self.definitions[connection.msgtype] = Definition(connection.msgtype, encoding, connection.msgdef.data)
@@ -189,6 +196,7 @@ class _File:
             self.definitions[record.definition.type_name] = record.definition
             self.start_ns, self.end_ns = min(self.start_ns, record.log_ns), max(self.end_ns, record.log_ns)
         self.topics = [(*key, count) for key, count in counts.items()]
+        self.latched = scan.latched
         for sentence in scan.skipped:
             self._say(sentence)
 

@@ -5,6 +5,7 @@ Format: https://mcap.dev/spec. A record is an opcode, a length and that many byt
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 import zlib
@@ -19,6 +20,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+_LATCHED = re.compile(rb"durability: (transient_local|1)\b")
 MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END, _FOOTER = 0x03, 0x04, 0x05, 0x06, 0x0F, 0x02
 
@@ -46,11 +48,13 @@ class Scan:
 
     Attributes:
         skipped: sentences on what could not be read; complete after `messages` has run to its end.
+        latched: topics that somebody offered as transient local; likewise.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.skipped: list[str] = []
+        self.latched: set[str] = set()
         self._definitions: dict[int, Definition] = {}
         self._channels: dict[int, tuple[str, Definition, str]] = {}
 
@@ -124,7 +128,9 @@ class Scan:
             elif opcode == _CHANNEL:
                 channel, schema = struct.unpack_from("<HH", body)
                 topic, position = _text(body, 4)
-                serialization, _ = _text(body, position)
+                serialization, position = _text(body, position)
+                if _LATCHED.search(body[position:]):  # its metadata: the QoS profiles as YAML
+                    self.latched.add(topic)
                 self._channels[channel] = (topic, self._definitions[schema], serialization)
             elif opcode == _MESSAGE:
                 channel, _, log_ns = struct.unpack_from("<HIQ", body)

@@ -69,10 +69,10 @@ class Configs:
                 descriptor.additional_constraints = f"one of {', '.join(map(str, choices))}" if isinstance(default, str) else ""
             try:
                 if isinstance(default, tuple):
-                    # rclpy takes an empty list for bytes; a list that is not set is none.
-                    node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
-                    unset = Parameter(name, Parameter.Type.DOUBLE_ARRAY, [])
-                    self._values[name] = tuple(node.get_parameter_or(name, unset).value or ())
+                    # rclpy takes an empty default for bytes, and lists no parameter at all while one has no value.
+                    if node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor).value is None:
+                        node.set_parameters([Parameter(name, Parameter.Type.DOUBLE_ARRAY, [])])
+                    self._values[name] = tuple(node.get_parameter(name).value)
                 else:
                     self._values[name] = node.declare_parameter(name, default, descriptor).value
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:

@@ -5,7 +5,9 @@ With its defaults Fast DDS loses most 1.4 MB images when best effort; with a 32 
 
 from __future__ import annotations
 
+import functools
 import os
+import socket
 
 from depth_perception.model import share_directory
 
@@ -26,6 +28,19 @@ def environment(*, loopback: bool, domain: int | None = None) -> dict[str, str]:
     return env
 
 
+@functools.cache
 def private_domain() -> int:
-    """A domain id of this process's own: runs side by side do not meet, and a replayed bag never speaks into a car's live graph."""
-    return 10 + os.getpid() % 90
+    """A domain that nobody on this machine uses: runs side by side do not meet, and a replayed bag never speaks into a car's graph."""
+    first = os.getpid() % 90
+    domains = [10 + (first + i) % 90 for i in range(90)]
+    return next((domain for domain in domains if _is_free(domain)), domains[0])
+
+
+def _is_free(domain: int) -> bool:
+    """Whether nobody has the UDP port of the domain's first participant (7400 + 250 * domain + 10, RTPS 9.6.1)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", 7410 + 250 * domain))
+        except OSError:
+            return False
+    return True

@@ -55,6 +55,7 @@ class Watch:
         wanted = type_name(self._type)
         for publisher in publishers:
             name = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+            name = "somebody" if "_UNKNOWN_" in name else name  # just discovered, or not a ROS node
             if publisher.topic_type != wanted:
                 return f"{said}: {name} publishes it as {publisher.topic_type}, not {wanted}"
             compatibility, reason = qos_check_compatible(publisher.qos_profile, self._subscription.qos_profile)

@@ -131,7 +131,7 @@ def test_services_say_what_state_the_node_is_in(start_car):
 
 
 def test_every_parameter_is_described_and_ranged_and_says_when_it_counts(car):
-    from rcl_interfaces.srv import DescribeParameters
+    from rcl_interfaces.srv import DescribeParameters, GetParameters
 
     from depth_perception.nodes.perception import CONFIGS
 
@@ -153,6 +153,8 @@ def test_every_parameter_is_described_and_ranged_and_says_when_it_counts(car):
         if "range" in field.metadata:
             range_ = (list(descriptor.floating_point_range) + list(descriptor.integer_range))[0]
             assert (range_.from_value, range_.to_value) == field.metadata["range"]
+    values = car.call(GetParameters, "~/get_parameters", names=list(wanted)).values
+    assert len(values) == len(wanted) and all(value.type for value in values), "rclpy answers nothing while one parameter has no value"
     said = {descriptor.name: descriptor for descriptor in descriptors}
     assert said["bev.source"].additional_constraints == "one of camera, lidar, both"
     assert said["input.compressed"].description.endswith(WHEN_ACTIVATED)
