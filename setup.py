@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "depth_perception"
+BAGS = ["rosbags", "lz4", "backports.zstd; python_version < '3.14'"]
 
 
 def tree(folder: str) -> list[tuple[str, list[str]]]:
@@ -21,6 +22,8 @@ setup(
     version="0.1.0",
     description="Depth, ego-motion and bird's-eye view from one camera, learned from a car's own drives.",
     license="Apache-2.0",
+    maintainer="depth_perception developers",
+    maintainer_email="depth-perception@users.noreply.github.com",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -33,11 +36,11 @@ setup(
     ],
     zip_safe=False,
     python_requires=">=3.10",
-    install_requires=["numpy", "onnxruntime", "opencv-python-headless", "psutil", "pyyaml", "tqdm"],
+    install_requires=["numpy", "onnxruntime", "opencv-python-headless", "psutil", "pyyaml", "tqdm", *BAGS],
     extras_require={
-        "bags": ["rosbags", "mcap", "zstandard", "lz4"],
-        "train": ["torch", "onnx", "safetensors", "tensorboard", "matplotlib", "rosbags", "mcap", "zstandard", "lz4"],
-        "world": ["open3d-cpu", "matplotlib", "rosbags", "mcap", "zstandard", "lz4"],
+        "bags": BAGS,  # the old name: they come anyway
+        "train": ["torch", "onnx", "safetensors", "tensorboard", "matplotlib"],
+        "world": ["open3d-cpu", "matplotlib"],
         "export": ["torch", "onnx", "safetensors"],
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "kitti2mcap"],
     },

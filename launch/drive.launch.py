@@ -1,43 +1,26 @@
-"""Drives: all systems in one process, on the vehicle's own topics.
+"""Drives on the vehicle's own topics, or on a bag's.
 
 ros2 launch depth_perception drive.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info points:=/lidar/points
+ros2 launch depth_perception drive.launch.py bag:=drive.mcap rviz:=true
 """
 
-import os
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import OpaqueFunction
 
-from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration
-from launch_ros.actions import Node
+from depth_perception.nodes.launching import Bringup, declared, transport
 
-TOPICS = {
-    "image": "the camera's images (sensor_msgs/Image)",
-    "camera_info": "their calibration (sensor_msgs/CameraInfo)",
-    "points": "LiDAR scans (sensor_msgs/PointCloud2); without them depth has the network's own scale",
-}
+ARGUMENTS = (
+    "image", "camera_info", "points", "namespace", "params_file", "model", "engine", "composed",
+    "bag", "rate", "record", "rviz", "respawn", "use_sim_time", "log_level",
+)  # fmt: skip
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, the transport that carries images, and the node."""
-    config = os.path.join(get_package_share_directory("depth_perception"), "config")
-    profile = os.path.join(config, "fastdds.xml")
-    return LaunchDescription([
-        *(DeclareLaunchArgument(topic, default_value=topic, description=meaning) for topic, meaning in TOPICS.items()),
-        DeclareLaunchArgument("namespace", default_value="", description="namespace of the node and its outputs"),
-        DeclareLaunchArgument("params_file", default_value=os.path.join(config, "drive.yaml"), description="ROS parameters (YAML)"),
-        DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error"),
-        # A profile that is set already stays. Two names: the second is the one before Kilted.
-        *(SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=profile))
-          for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")),
-        Node(
-            package="depth_perception",
-            executable="drive",
-            name="drive",
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file")],
-            remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS],
-            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-            output="screen",
-        ),
-    ])
+    """The arguments, the transport that carries images, and what they ask for."""
+    return LaunchDescription([*declared(*ARGUMENTS), *transport(), OpaqueFunction(function=start)])
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The nodes; the bag, the recorder and RViz when they are wanted."""
+    drive = Bringup.read(context)
+    return [*drive.perception(), *drive.recorder(), *drive.rviz(), *drive.player()]

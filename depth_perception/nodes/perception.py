@@ -418,13 +418,15 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
                     code = 2
         if code == 0:
             executor.spin()
-    except (BadInput, ParameterException, InvalidParameterTypeException, rcl.RCLError) as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        code = 2
     except ExternalShutdownException:
         pass
-    except Exception:
-        if not interrupt.came:  # what fails because ROS is shut down under it is no failure
+    except Exception as error:
+        if node is not None and not rclpy.ok():
+            pass  # what fails because ROS was shut down under it is no failure
+        elif isinstance(error, BadInput | ParameterException | InvalidParameterTypeException | rcl.RCLError):
+            print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+            code = 2
+        else:
             raise
     finally:
         if node is not None:

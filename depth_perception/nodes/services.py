@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from depth_perception.frame import BadInput
@@ -27,8 +28,7 @@ def offer(node: Perception) -> None:
         if node.state not in ("inactive", "active"):
             response.success, response.message = False, f"the node is {node.state}: it loads the model when it is configured"
             return response
-        loading = _Loading(node)
-        response.success, response.message = await loading
+        response.success, response.message = await _loading(node)
         return response
 
     def enable(request: Any, response: Any) -> Any:
@@ -36,7 +36,8 @@ def offer(node: Perception) -> None:
         return response
 
     node.create_service(Trigger, "~/reset_odometry", reset_odometry)
-    node.create_service(Trigger, "~/reload_model", reload_model)
+    # A group of its own: until a coroutine is done, rclpy serves nobody else of its group.
+    node.create_service(Trigger, "~/reload_model", reload_model, callback_group=MutuallyExclusiveCallbackGroup())
     node.create_service(SetBool, "~/enable", enable)
 
 
@@ -53,28 +54,22 @@ def _switch(node: Perception, on: bool) -> tuple[bool, str]:
     return node.state == "active" if on else node.state != "active", f"the node is {node.state}"
 
 
-class _Loading:
-    """Loads in a thread of its own while the executor goes on with images; awaited for (success, sentence)."""
+def _loading(node: Perception) -> Future:
+    """(success, sentence), once a thread of its own has loaded the model; the executor goes on with images."""
+    loaded = Future(executor=node.executor)
 
-    def __init__(self, node: Perception) -> None:
-        self._node = node
-        self._answer = (False, "")
-        self._thread = threading.Thread(target=self._load, name="loading", daemon=True)
-        self._thread.start()
-
-    def _load(self) -> None:
+    def load() -> None:
         try:
-            networks = self._node.load_networks()
+            networks = node.load_networks()
         except BadInput as error:
-            self._answer = False, f"{error}; the node goes on with the model it has"
+            answer = False, f"{error}; the node goes on with the model it has"
         except Exception as error:  # a defect of ours must not cost the drive
-            self._answer = False, f"internal error: {type(error).__name__}: {error}; the node goes on with the model it has"
+            answer = False, f"internal error: {type(error).__name__}: {error}; the node goes on with the model it has"
         else:
-            self._node.use_networks(networks)
-            self._answer = True, f"{networks.path}, from the next image on"
+            node.use_networks(networks)
+            answer = True, f"{networks.path}, from the next image on"
+        loaded.set_result(answer)
+        node.executor.create_task(lambda: None)  # wakes it, for the answer to go out now
 
-    def __await__(self) -> Generator[None, None, tuple[bool, str]]:
-        while self._thread.is_alive():
-            yield  # the executor serves whoever is waiting, and comes back
-            self._thread.join(0.005)
-        return self._answer
+    threading.Thread(target=load, name="loading", daemon=True).start()
+    return loaded

@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import sys
+from pathlib import Path
 
 from depth_perception.model import share_directory
 
@@ -19,13 +21,21 @@ def environment(*, loopback: bool, domain: int | None = None) -> dict[str, str]:
     """
     env = dict(os.environ)
     profile = str(share_directory() / "config" / ("fastdds_loopback.xml" if loopback else "fastdds.xml"))
-    env.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", profile)
-    env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", profile)  # the name before Kilted
+    for name in profile_variables():
+        env.setdefault(name, profile)
     if loopback:
         env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if domain is not None:
         env["ROS_DOMAIN_ID"] = str(domain)
     return env
+
+
+def profile_variables() -> tuple[str, ...]:
+    """Under which names Fast DDS looks for a profile: fastdds (Kilted and later) complains of the name that fastrtps (before) reads."""
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    if any((Path(prefix) / "share" / "fastdds").is_dir() for prefix in prefixes if prefix):
+        return ("FASTDDS_DEFAULT_PROFILES_FILE",)
+    return ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 @functools.cache

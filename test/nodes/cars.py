@@ -86,14 +86,18 @@ class Car:
         self.until(lambda: stamp in self.observer.depth_stamps, f"the depth of image {i}")
         return np.asarray(self.observer.kept("depth")[stamp])
 
-    def call(self, service_type, service, **fields):
-        """The answer of one of the node's services; `~` stands for its name."""
+    def ask(self, service_type, service, **fields):
+        """The future answer of one of the node's services; `~` stands for its name."""
         name = service.replace("~", self.name, 1)
         if name not in self._clients:
             self._clients[name] = self.observer.create_client(service_type, name)
             self.until(self._clients[name].service_is_ready, f"the service {name}")
-        future = self._clients[name].call_async(service_type.Request(**fields))
-        self.until(future.done, f"an answer of {name}")
+        return self._clients[name].call_async(service_type.Request(**fields))
+
+    def call(self, service_type, service, **fields):
+        """The answer of one of the node's services."""
+        future = self.ask(service_type, service, **fields)
+        self.until(future.done, f"an answer of {service}")
         return future.result()
 
     def set(self, name, value):

@@ -162,6 +162,20 @@ def test_the_camera_picture_is_overlaid_with_depth_alone(rviz: dict):
     assert camera["Visibility"].keys() - {"Value"} <= names
 
 
+# --- the player waits for nodes, not for whoever listens -----------------------------------------------------------------
+
+
+def test_the_player_waits_for_each_node_by_name(small_bag: Path, start_car, tmp_path: Path):
+    pytest.importorskip("rclpy")
+    from listening import Program
+
+    start_car(arguments=["-r", "image:=/front/image"], topics=()).until_listening()
+    waits = ("--wait-for", "/front/image", "--wait-for-nodes", "drive", "recorder", "--wait-timeout", "2")
+    player = Program(tmp_path, "player", "--bag", small_bag, *waits)
+    assert player.end() == 2
+    assert player.complained.strip().endswith("not listening after 2 s: recorder to /front/image")
+
+
 # --- executed ------------------------------------------------------------------------------------------------------------
 
 RUN = """

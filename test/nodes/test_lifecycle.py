@@ -119,6 +119,28 @@ def test_reload_model_drives_on_with_the_new_one_and_keeps_it_when_the_next_is_b
     assert car.observer.status.get("skipped", "0") == "0"
 
 
+def test_a_model_that_takes_its_time_to_load_holds_nobody_up(car):
+    """The shipped model: images are answered while it loads, and every other service afterwards."""
+    from std_srvs.srv import Trigger
+
+    from depth_perception.model import shipped
+
+    feed(car, 1)
+    assert car.set("model", str(shipped()))[0]
+    future = car.ask(Trigger, "~/reload_model")
+    images = iter(range(2, 1000))
+    during = 0
+    while not future.done():
+        feed(car, next(images))
+        during += 1
+    assert future.result().success, future.result().message
+    assert during > 1
+    assert car.set("depth.max_depth_m", 60.0)[0]
+    assert car.call(Trigger, "~/reset_odometry").success
+    feed(car, next(images))
+    assert car.observer.status.get("skipped", "0") == "0"
+
+
 def test_services_say_what_state_the_node_is_in(start_car):
     from std_srvs.srv import Trigger
 
