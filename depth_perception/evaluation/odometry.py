@@ -8,8 +8,9 @@ import numpy as np
 
 from depth_perception.evaluation.reference import Reference
 from depth_perception.frame import BadInput, Calibration
+from depth_perception.geometry import pose
 from depth_perception.geometry.pose import FrameTree
-from depth_perception.systems.odometry import T_BODY_OPTICAL
+from depth_perception.systems.odometry import T_BODY_OPTICAL, OdometryOutput
 from depth_perception.train import metrics
 
 
@@ -48,6 +49,27 @@ def score(
         "reference": reference.source,
         "aligned": align,
     }
+
+
+def nees_per_dof(outputs: list[OdometryOutput], reference: Reference, calibration: Calibration, tree: FrameTree) -> float:
+    """Squared error of each step's twist in units of its own covariance, per degree of freedom, mean over steps (Bar-Shalom et al. 2001).
+
+    1 for an honest covariance, more when it promises too much. NaN for a reference without times.
+    """
+    if reference.stamps_ns is None or not outputs:
+        return float("nan")
+    T_reference_base = pose.inverse(_T_base_reference(reference.frame, calibration, tree))
+    now = np.array([output.stamp_ns for output in outputs], np.int64)
+    elapsed_ns = np.array([round(output.elapsed_s * 1e9) for output in outputs], np.int64)
+    (before, known_before), (after, known_after) = reference.at(now - elapsed_ns), reference.at(now)
+    squared = []
+    for output, T_before, T_after, known in zip(outputs, before, after, known_before & known_after, strict=True):
+        if known:
+            moved = pose.inverse(T_before @ T_reference_base) @ T_after @ T_reference_base
+            truth = np.concatenate([moved[:3, :3].T @ moved[:3, 3], pose.log_so3(moved[:3, :3])]) / output.elapsed_s
+            error = output.twist - truth
+            squared.append(error @ np.linalg.solve(output.twist_covariance, error) / 6)
+    return float(np.mean(squared)) if squared else float("nan")
 
 
 def _T_base_reference(frame: str, calibration: Calibration, tree: FrameTree) -> np.ndarray:

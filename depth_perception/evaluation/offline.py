@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,9 @@ from depth_perception.evaluation.bev import BevScore
 from depth_perception.evaluation.depth import DepthScore
 from depth_perception.frame import BadInput, Frame
 from depth_perception.model import Model
+from depth_perception.systems import odometry as odometry_system
 from depth_perception.systems.bev import Bev, BevOutput
-from depth_perception.systems.depth import Depth
+from depth_perception.systems.depth import Depth, DepthOutput
 from depth_perception.systems.drive import Drive
 from depth_perception.systems.odometry import Odometry, OdometryOutput
 
@@ -78,22 +80,63 @@ class _TrueDepth:
 
 
 def odometry(bag_path: str, model: Model, *, reference: str | None = None, align: bool = False, **options: Any) -> dict[str, Any]:
-    """Odometry scores of one bag; scans are paired as when driving, for the metric scale comes from them."""
+    """Odometry scores of one bag: of the system that drives, and under "network" of the pose network by itself, beside it.
+
+    Scans are paired as when driving, for the metric scale comes from them.
+    """
     drive = systems(model)
     drive.bev = None
-    stamps: list[int] = []
-    poses: list[np.ndarray] = []
+    assert drive.odometry is not None
+    network = Odometry(
+        engine.load(model, "pose"),
+        height=model.height,
+        width=model.width,
+        canonical_focal_px=model.canonical_focal_px,
+        config=odometry_system.Config(refine=False),
+    )
+    refined, alone = _Path(), _Path()
+    milliseconds: list[float] = []
     reader = bags.FrameReader(bag_path, pairing="latest", **options)
     for frame in _progress(reader):
-        outputs = [output for output in drive.step(frame) if isinstance(output, OdometryOutput)]
-        if not poses:  # the first image is where odom begins
-            outputs, stamps, poses = [], [frame.stamp_ns], [np.eye(4)]
-        stamps += [output.stamp_ns for output in outputs]
-        poses += [output.T_odom_base for output in outputs]
-    if len(poses) < 2:
+        for output in (outputs := drive.step(frame)):
+            if isinstance(output, DepthOutput):
+                before = time.perf_counter()
+                first = next(outputs, None)
+                milliseconds.append((time.perf_counter() - before) * 1e3)
+                refined.add(frame, first if isinstance(first, OdometryOutput) else None)
+                alone.add(frame, network.step(frame, output.scale, output.network_input))
+    if not refined.outputs:
         raise BadInput(f"evaluate odometry: {bag_path} has no two images within a second of each other")
     found = references.load(reference, bag_path, **options)
-    return odometry_evaluation.score(stamps, poses, found, reader.calibration, reader.tree, align=align)
+
+    def score(path: _Path) -> dict[str, Any]:
+        errors = odometry_evaluation.score(path.stamps, path.poses, found, reader.calibration, reader.tree, align=align)
+        nees = odometry_evaluation.nees_per_dof(path.outputs, found, reader.calibration, reader.tree)
+        return errors | {"nees_per_dof": round(nees, 3)}
+
+    return score(refined) | {
+        "refined_share": round(float(np.mean([output.refined for output in refined.outputs])), 4),
+        "odometry_ms": round(float(np.median(milliseconds[1:])), 2),
+        "network": score(alone),
+    }
+
+
+class _Path:
+    """What an odometry said, image after image; odom begins at the first image."""
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+        self.poses: list[np.ndarray] = []
+        self.outputs: list[OdometryOutput] = []
+
+    def add(self, frame: Frame, output: OdometryOutput | None) -> None:
+        """One image and what was said of it."""
+        if not self.poses:
+            self.stamps, self.poses = [frame.stamp_ns], [np.eye(4)]
+        elif output is not None:
+            self.stamps.append(output.stamp_ns)
+            self.poses.append(output.T_odom_base)
+            self.outputs.append(output)
 
 
 def bev(bag_paths: list[str], model: Model, **options: Any) -> dict[str, Any]:

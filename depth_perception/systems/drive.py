@@ -51,9 +51,10 @@ class Drive:
         K = np.array([[720.0, 0, 620.5], [0, 720.0, 187.0], [0, 0, 1]])
         points = np.random.default_rng(0).uniform([4, -8, -2], [40, 8, 2], (100_000, 3)).astype(np.float32)
         calibration = Calibration(K, 1242, 375, T_camera_lidar=pose.inverse(T_BODY_OPTICAL))
+        noise = np.random.default_rng(1).integers(0, 255, (375, 1242, 3), np.uint8)  # corners to track, so that tracking warms up too
         for index in range(3):
             stamp_ns = index * 100_000_000
-            frame = Frame(np.zeros((375, 1242, 3), np.uint8), stamp_ns, calibration, Scan(points, stamp_ns))
+            frame = Frame(noise, stamp_ns, calibration, Scan(points, stamp_ns))
             for output in self.step(frame):
                 if isinstance(output, DepthOutput):
                     output.confidence.sum()
@@ -73,7 +74,9 @@ class Drive:
         self.depth.catch_up()
         odometry = None
         if self.odometry is not None:
-            self._last = odometry = self.odometry.step(frame, depth.scale, depth.network_input)
+            self._last = odometry = self.odometry.step(
+                frame, depth.scale, depth.network_input, depth.network_metres * np.float32(depth.scale.value)
+            )
             if odometry is not None:
                 yield odometry
         if self.bev is not None:

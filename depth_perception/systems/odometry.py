@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from depth_perception.frame import Frame, check_ranges, ranged
 from depth_perception.geometry import pose
+from depth_perception.systems import refinement
 from depth_perception.systems.network_input import focal_ratio, prepare
 from depth_perception.systems.scale import Scale
 
@@ -25,14 +26,20 @@ MIRROR = np.array([1.0, -1, -1, -1, 1, 1])
 class Config:
     """Attributes:
     max_gap_s: two images farther apart than this are not chained: the motion between them is unknown.
-    floor_m, floor_rad: standard deviation of one step that no residual goes below.
+    floor_m, floor_rad: standard deviation of one step of the network alone that no residual goes below.
+    network_length: relative error of such a step's length, which the network makes the same way in the mirror image.
     memory: how much of the last residual variance is kept per step (exponential average).
+    refine: the network's motion is only the start, and corners tracked from image to image settle it wherever there are enough.
+    refinement: how corners are tracked and what they are taken for.
     """
 
     max_gap_s: float = ranged(1.0, 0.01, 60)
     floor_m: float = ranged(0.01, 1e-6, 1)
-    floor_rad: float = ranged(0.0005, 1e-6, 1)
+    floor_rad: float = ranged(0.004, 1e-6, 1)
+    network_length: float = ranged(0.2, 0, 1)
     memory: float = ranged(0.9, 0, 1)
+    refine: bool = True
+    refinement: refinement.Config = field(default_factory=refinement.Config)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -47,6 +54,7 @@ class OdometryOutput:
     twist_covariance: (6, 6), body frame.
     T_previous_now: (4, 4) camera now -> camera at the previous image, metres.
     base_frame: name of the body frame.
+    refined: whether corners settled the motion, or the network alone had to.
     """
 
     T_odom_base: np.ndarray
@@ -57,13 +65,16 @@ class OdometryOutput:
     stamp_ns: int
     elapsed_s: float
     base_frame: str
+    refined: bool = False
 
 
 class Odometry:
-    """`step(frame, scale)`: the pose network's motion, metric by the depth's scalar, chained.
+    """`step(frame, scale, depth=...)`: the pose network's motion, refined on tracked corners and their predicted depth, chained.
 
-    The network sees the earlier image first, as in training. It is asked twice: about the two images, and about the two mirrored
-    left-right. The mean of both answers is the motion; their disagreement is a residual that needs no truth, and gives the covariance.
+    Metric by the depth's scalar. The network sees the earlier image first, as in training. Where corners abound its answer is only where
+    the refinement starts, and the corners' residuals give the covariance. Where they do not (night, fog, a wall ahead), or without depth,
+    the network is asked again, about the two images mirrored left-right: the mean of both answers is the motion, and their disagreement
+    is a residual that needs no truth.
 
     Args:
         infer: `infer(image=earlier, neighbour=later) -> {"pose": (1, 6)}`, axis-angle and translation of T_later_earlier, canonical metres.
@@ -71,6 +82,7 @@ class Odometry:
 
     def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
         self._config = config
+        self._refinement = refinement.Refinement(config.refinement)
         self.use(infer, height=height, width=width, canonical_focal_px=canonical_focal_px)
         self.reset()
 
@@ -83,6 +95,7 @@ class Odometry:
     def configure(self, config: Config) -> None:
         """Takes another configuration from the next image on."""
         self._config = config
+        self._refinement.configure(config.refinement)
 
     def reset(self) -> None:
         """Starts a new odom frame at the next image."""
@@ -91,24 +104,37 @@ class Odometry:
         self._twist = np.zeros(6)
         self._residual_variance: np.ndarray | None = None
         self._previous = None
+        self._refinement.reset()
 
-    def step(self, frame: Frame, scale: Scale, network_input: np.ndarray | None = None) -> OdometryOutput | None:
+    def step(
+        self, frame: Frame, scale: Scale, network_input: np.ndarray | None = None, depth: np.ndarray | None = None
+    ) -> OdometryOutput | None:
         """One image; None for the first one and after a gap, when there is no motion to speak of.
 
         network_input: the prepared image if a system has made it already.
+        depth: (h, w) metres of this image, of any size; without it nothing is refined.
         """
+        refining = self._config.refine and depth is not None
+        view = self._refinement.view(frame.image, frame.calibration, depth) if refining else None
         image = prepare(frame.image, height=self._height, width=self._width) if network_input is None else network_input
         previous, self._previous = self._previous, (image, frame.stamp_ns)
         if previous is None:
+            self._refinement.start(view)
             return None
         elapsed_s = (frame.stamp_ns - previous[1]) * 1e-9
         if not 0 < elapsed_s <= self._config.max_gap_s:
             # The chain goes on from the same pose, and owns up to what it may have missed: the last speed for as long.
             self._pose_covariance = self._pose_covariance + np.diag((self._twist * elapsed_s) ** 2).clip(0, 1e6)
+            self._refinement.start(view)
             return None
 
         metres = scale.value * focal_ratio(frame.calibration, height=self._height, canonical_focal_px=self._canonical_focal_px)
-        T_previous_now, residual = self._motion(image, previous[0], metres)
+        T_previous_now = self._answer(previous[0], image, metres)
+        refined = self._refinement.step(view, elapsed_s=elapsed_s, T_previous_now=T_previous_now)
+        if refined is None:
+            T_previous_now, camera_covariance = self._agreed(T_previous_now, previous[0], image, metres)
+        else:
+            T_previous_now, camera_covariance = refined
         calibration = frame.calibration
         T_base_camera = T_BODY_OPTICAL if calibration.T_base_camera is None else calibration.T_base_camera
         T_before_now = T_base_camera @ T_previous_now @ pose.inverse(T_base_camera)
@@ -120,7 +146,7 @@ class Odometry:
         # The body's own velocity, seen from the body now: the step is expressed in the earlier body frame.
         linear = T_before_now[:3, :3].T @ T_before_now[:3, 3]
         self._twist = twist = np.concatenate([linear, rotation]) / elapsed_s
-        step_covariance = self._step_covariance(residual, T_base_camera[:3, :3], linear, scale)
+        step_covariance = self._step_covariance(camera_covariance, T_base_camera, linear, scale)
         self._pose_covariance = self._grown(self._T_odom_base[:3, :3] @ linear, _rotated(step_covariance, self._T_odom_base[:3, :3]))
         return OdometryOutput(
             self._T_odom_base.copy(),
@@ -131,36 +157,45 @@ class Odometry:
             frame.stamp_ns,
             elapsed_s,
             calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body",
+            refined is not None,
         )
 
-    def _motion(self, now: np.ndarray, previous: np.ndarray, metres: float) -> tuple[np.ndarray, np.ndarray]:
-        """(4, 4) T_previous_now in metres, and (6,) half the disagreement of image and mirror image (translation, rotation)."""
-        seen = self._infer(image=previous, neighbour=now)["pose"][0].astype(np.float64)
-        mirrored = (
-            self._infer(image=np.ascontiguousarray(previous[..., ::-1]), neighbour=np.ascontiguousarray(now[..., ::-1]))["pose"][0] * MIRROR
-        )
-        T_seen = pose.inverse(pose.from_rotation_vector(seen[:3], seen[3:] * metres))
-        T_mirrored = pose.inverse(pose.from_rotation_vector(mirrored[:3], mirrored[3:] * metres))
-        difference = pose.inverse(T_seen) @ T_mirrored
-        residual = np.concatenate([difference[:3, 3], pose.log_so3(difference[:3, :3])]) / 2
-        return T_seen @ pose.fraction(difference, 0.5), residual
+    def _answer(self, previous: np.ndarray, now: np.ndarray, metres: float, *, mirrored: bool = False) -> np.ndarray:
+        """(4, 4) T_previous_now in metres, as the network sees it; mirrored: as it sees the mirror image, told as of the image."""
+        if mirrored:
+            previous, now = (np.ascontiguousarray(image[..., ::-1]) for image in (previous, now))
+        motion = self._infer(image=previous, neighbour=now)["pose"][0].astype(np.float64)
+        if mirrored:
+            motion = motion * MIRROR
+        return pose.inverse(pose.from_rotation_vector(motion[:3], motion[3:] * metres))
+
+    def _agreed(self, T_seen: np.ndarray, previous: np.ndarray, now: np.ndarray, metres: float) -> tuple[np.ndarray, np.ndarray]:
+        """The mean of the network's answer and its mirrored one, (4, 4), and its (6, 6) covariance by their disagreement over time."""
+        difference = pose.inverse(T_seen) @ self._answer(previous, now, metres, mirrored=True)
+        squared = (np.concatenate([difference[:3, 3], pose.log_so3(difference[:3, :3])]) / 2) ** 2
+        if self._residual_variance is None:
+            self._residual_variance = squared
+        memory = self._config.memory
+        self._residual_variance = memory * self._residual_variance + (1 - memory) * squared
+        floor = np.array([self._config.floor_m] * 3 + [self._config.floor_rad] * 3) ** 2
+        T = T_seen @ pose.fraction(difference, 0.5)
+        covariance = np.diag(self._residual_variance + floor)
+        covariance[:3, :3] += self._config.network_length**2 * np.outer(T[:3, 3], T[:3, 3])
+        return T, covariance
 
     def _grown(self, moved: np.ndarray, step_covariance: np.ndarray) -> np.ndarray:
         """Pose covariance after a step of `moved` metres (odom frame): an old error of heading turns the new translation."""
         J = np.eye(6)
-        x, y, z = moved
-        J[:3, 3:] = -np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        J[:3, 3:] = -_cross(moved)
         return J @ self._pose_covariance @ J.T + step_covariance
 
-    def _step_covariance(self, residual: np.ndarray, R_base_camera: np.ndarray, linear: np.ndarray, scale: Scale) -> np.ndarray:
-        """(6, 6) covariance of one step in the body frame: residuals averaged over time, floor, and the scale's own doubt."""
-        config = self._config
-        squared = residual**2
-        if self._residual_variance is None:
-            self._residual_variance = squared
-        self._residual_variance = config.memory * self._residual_variance + (1 - config.memory) * squared
-        floor = np.array([config.floor_m] * 3 + [config.floor_rad] * 3) ** 2
-        covariance = _rotated(np.diag(self._residual_variance + floor), R_base_camera)
+    def _step_covariance(self, camera_covariance: np.ndarray, T_base_camera: np.ndarray, linear: np.ndarray, scale: Scale) -> np.ndarray:
+        """(6, 6) covariance of one step in the body frame, from that of the camera's, T exp(error), and the scale's own doubt."""
+        J = np.zeros((6, 6))
+        J[:3, :3] = J[3:, 3:] = T_base_camera[:3, :3]
+        # The camera sits on a lever: where it turns, the body moves. And a step is told in the frame that it ends in.
+        J[:3, 3:] = (_cross(T_base_camera[:3, 3]) + _cross(linear)) @ T_base_camera[:3, :3]
+        covariance = J @ camera_covariance @ J.T
         covariance[:3, :3] += scale.sigma**2 * np.outer(linear, linear)
         return covariance
 
@@ -170,3 +205,9 @@ def _rotated(covariance: np.ndarray, R: np.ndarray) -> np.ndarray:
     J = np.zeros((6, 6))
     J[:3, :3] = J[3:, 3:] = R
     return J @ covariance @ J.T
+
+
+def _cross(v: np.ndarray) -> np.ndarray:
+    """(3, 3) matrix of the cross product with v."""
+    x, y, z = v
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -95,7 +95,7 @@ class Known:
     def reset(self):
         """Nothing is kept."""
 
-    def step(self, frame, scale, network_input):
+    def step(self, frame, scale, network_input, depth):
         none = np.zeros((6, 6))
         return OdometryOutput(np.eye(4), np.zeros(6), none, none, self._T_previous_now, frame.stamp_ns, 0.1, "base_link")
 

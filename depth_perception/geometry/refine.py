@@ -1,0 +1,172 @@
+"""The motion between two images from tracked points whose depth is only roughly known.
+
+The depth of every point is an unknown too, with its predicted depth as a prior of so many per cent. Solved for and eliminated in closed
+form, it leaves a point worth its pixel noise across its epipolar line, and along it what its prior is worth: wrong depth costs the
+length of the step a little, and its rotation and direction nothing. Gauss-Newton; Cauchy weights against moving things and wrong depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_perception.geometry import pose
+
+# How many standard deviations of a pixel still count, iteration by iteration: wide at first, for the start may be far off.
+NARROWING = (8.0, 4.0, 2.0, 1.5, 1.0)
+ITERATIONS = 12
+CONVERGED = 1e-5  # metres and radians
+AGREES = 0.25  # the weight from which on a point agrees with the motion
+# A point's depth strays no farther from the predicted one than this, and none comes nearer: what would is no standing thing.
+FARTHEST_LOG = 2.0
+NEAREST_M = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What the motion should be before any point is looked at.
+
+    Attributes:
+        T: (4, 4) T_now_before, metres.
+        information: (6, 6) inverse covariance of translation and rotation, in axes of the camera now.
+    """
+
+    T: np.ndarray
+    information: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Attributes:
+    T: (4, 4) T_now_before, metres.
+    covariance: (6, 6) of translation and rotation in axes of the camera now: T exp(error), metres and radians.
+    weight: (N,) 0..1, how much each point had to say; moving things and wrong tracks little.
+    log_depth: (N,) log metres of each point before, after all.
+    """
+
+    T: np.ndarray
+    covariance: np.ndarray
+    weight: np.ndarray
+    log_depth: np.ndarray
+
+
+def project(T: np.ndarray, rays: np.ndarray, log_depth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points before, seen now.
+
+    Args:
+        T: (4, 4) T_now_before. rays: (N, 3) directions before, z = 1. log_depth: (N,) log metres.
+    Returns:
+        (N, 2) x/z, y/z now; (N, 2, 6) their derivatives by a small translation and rotation of the points now; (N, 2) by log depth.
+    """
+    far = rays @ T[:3, :3].T * np.exp(log_depth)[:, None]
+    points = far + T[:3, 3]
+    inverse_z = 1 / np.maximum(points[:, 2], NEAREST_M)
+    u, v = points[:, 0] * inverse_z, points[:, 1] * inverse_z
+    by_motion = np.zeros((len(rays), 2, 6))
+    by_motion[:, 0, 0] = by_motion[:, 1, 1] = inverse_z
+    by_motion[:, 0, 2], by_motion[:, 1, 2] = -u * inverse_z, -v * inverse_z
+    by_motion[:, 0, 3], by_motion[:, 0, 4], by_motion[:, 0, 5] = -u * v, 1 + u * u, -v
+    by_motion[:, 1, 3], by_motion[:, 1, 4], by_motion[:, 1, 5] = -1 - v * v, u * v, u
+    seen = np.stack([u, v], 1)
+    return seen, by_motion, (far[:, :2] - seen * far[:, 2:]) * inverse_z[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Residuals of one linearisation, across and along the epipolar lines: (N,) each, and their (N, 6) derivatives."""
+
+    across: np.ndarray
+    along: np.ndarray
+    by_across: np.ndarray
+    by_along: np.ndarray
+    pixel_variance: np.ndarray
+    along_variance: np.ndarray
+    depth_variance: np.ndarray
+    reach: np.ndarray  # how far a unit of log depth moves a point
+
+    @property
+    def squared(self) -> np.ndarray:
+        """(N,) what no depth explains, in squared standard deviations of a pixel."""
+        left = self.along * self.pixel_variance / self.along_variance
+        return (self.across**2 + left**2) / self.pixel_variance
+
+
+def _split(
+    T: np.ndarray, rays: np.ndarray, seen: np.ndarray, log_depth: np.ndarray, prior: np.ndarray, pixel: np.ndarray, depth_sigma: np.ndarray
+) -> _Split:
+    there, by_motion, by_depth = project(T, rays, log_depth)
+    back = prior - log_depth
+    depth_variance = depth_sigma**2 + back**2  # Cauchy: a prior that is far off counts for less
+    residual = seen - there - by_depth * back[:, None]
+    reach = np.sqrt((by_depth**2).sum(1))
+    along = by_depth / np.maximum(reach, 1e-12)[:, None]
+    # Where depth moves nothing (standing still) there is no such line, and any two directions do.
+    along[reach < 1e-12] = (1, 0)
+    across = np.stack([-along[:, 1], along[:, 0]], 1)
+    return _Split(
+        (across * residual).sum(1),
+        (along * residual).sum(1),
+        across[:, :1] * by_motion[:, 0] + across[:, 1:] * by_motion[:, 1],
+        along[:, :1] * by_motion[:, 0] + along[:, 1:] * by_motion[:, 1],
+        pixel**2,
+        pixel**2 + depth_variance * reach**2,
+        depth_variance,
+        reach,
+    )
+
+
+def refine(
+    starts: list[np.ndarray],
+    rays: np.ndarray,
+    seen: np.ndarray,
+    log_depth: np.ndarray,
+    *,
+    pixel: np.ndarray,
+    depth_sigma: np.ndarray,
+    expected: Expected,
+) -> Refined:
+    """The motion that explains best where the points went.
+
+    Args:
+        starts: (4, 4) T_now_before to start from, metres; the one that explains the points best is taken.
+        rays: (N, 3) directions of the points before, z = 1. seen: (N, 2) x/z, y/z now.
+        log_depth: (N,) predicted log metres before; depth_sigma: (N,) its standard deviations.
+        pixel: (N,) standard deviation of `seen`, at best; more if the points say so.
+        expected: a prior of the motion, which keeps few or badly placed points from saying more than they know.
+    """
+    prior = log_depth
+    T = min(
+        starts,
+        key=lambda T: float(np.log1p(_split(T, rays, seen, prior, prior, pixel, depth_sigma).squared / NARROWING[0] ** 2).sum()),
+    )
+    noise = pixel
+    for step in range(ITERATIONS):
+        now = _split(T, rays, seen, log_depth, prior, noise, depth_sigma)
+        weight = 1 / (1 + now.squared / NARROWING[min(step, len(NARROWING) - 1)] ** 2)
+        A = np.concatenate([now.by_across, now.by_along])
+        weights = np.concatenate([weight / now.pixel_variance, weight / now.along_variance])
+        residual = np.concatenate([now.across, now.along])
+        H, g = (A * weights[:, None]).T @ A, (A * weights[:, None]).T @ residual
+        off, G = _departure(expected.T, T)
+        H, g = H + G.T @ expected.information @ G, g + G.T @ expected.information @ off
+        change = np.linalg.solve(H, g)
+        left = now.along - now.by_along @ change
+        log_depth = prior + np.clip(now.depth_variance * now.reach * left / now.along_variance, -FARTHEST_LOG, FARTHEST_LOG)
+        T = pose.from_rotation_vector(change[3:], change[:3]) @ T
+        if step >= len(NARROWING) and np.abs(change).max() < CONVERGED:
+            break
+        if step >= 2:
+            # Blur and haste make all points worse alike: the noise is what those say that agree.
+            agree = weight > AGREES
+            spread = 1.4826 * float(np.median(np.abs(now.across[agree]) / pixel[agree])) if agree.any() else 1.0
+            noise = pixel * float(np.clip(spread, 1.0, 10.0))
+    return Refined(T, np.linalg.inv(H), weight, log_depth)
+
+
+def _departure(T_expected: np.ndarray, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(6,) what is missing from T to what was expected, translation and rotation, and its (6, 6) derivative by a small motion."""
+    G = np.eye(6)
+    x, y, z = T[:3, 3]
+    G[:3, 3:] = -np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.concatenate([T_expected[:3, 3] - T[:3, 3], pose.log_so3(T_expected[:3, :3] @ T[:3, :3].T)]), G

@@ -1,0 +1,172 @@
+"""A first guess of the motion between two images, refined on corners tracked from one to the other and the depth predicted there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from depth_perception.frame import Calibration, check_ranges, ranged
+from depth_perception.geometry import camera, pose, road, tracking
+from depth_perception.geometry.refine import AGREES, Expected, Refined, refine
+
+
+@dataclass(frozen=True)
+class Config:
+    """Attributes:
+    corners: at most so many are tracked.
+    min_corners: fewer tracked ones than this refine nothing.
+    min_agreement: where less than this share of them agrees with the motion found, they are no corners of one world, and it is dropped.
+    max_width: wider images are halved before tracking, pixels.
+    pixel, road_pixel: standard deviation of a tracked corner, pixels; on the road, whose look changes faster, it is another.
+    road_sigma: relative error of the depth predicted on the road, which carries the length of a step.
+    elsewhere_sigma: the same for all else, where depth is only kept from being absurd.
+    acceleration: how fast the velocity may change, m/s^2.
+    first_rotation, first_translation: standard deviation of the first guess: radians, and a share of its length.
+    doubt: points err together, by blur and by what moves among them: the standard deviations they give times this are given out.
+    length_sigma: relative error of a step's length that all points share.
+    """
+
+    corners: int = ranged(600, 50, 5000)
+    min_corners: int = ranged(12, 6, 1000)
+    min_agreement: float = ranged(0.35, 0, 1)
+    max_width: int = ranged(1600, 64, 20000)
+    pixel: float = ranged(0.15, 0.01, 10)
+    road_pixel: float = ranged(0.4, 0.01, 10)
+    road_sigma: float = ranged(0.03, 1e-3, 10)
+    elsewhere_sigma: float = ranged(10.0, 1e-3, 100)
+    acceleration: float = ranged(2.0, 0.01, 100)
+    first_rotation: float = ranged(0.02, 1e-4, 1)
+    first_translation: float = ranged(0.5, 0.01, 10)
+    doubt: float = ranged(2.0, 0.1, 100)
+    length_sigma: float = ranged(0.04, 0, 1)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One image as it is tracked: grey, its K, and the depth predicted for it (h, w), metres."""
+
+    grey: np.ndarray
+    K: np.ndarray
+    depth: np.ndarray
+
+
+class Refinement:
+    """`start(view)` with an image that follows on nothing, then `step(view, ...)` image after image; views are made by `view(...)`."""
+
+    def __init__(self, config: Config = Config()) -> None:
+        self._config = config
+        self.reset()
+
+    def configure(self, config: Config) -> None:
+        """Takes another configuration from the next image on."""
+        self._config = config
+
+    def reset(self) -> None:
+        """Forgets the last image and the velocity."""
+        self.start(None)
+
+    def start(self, view: View | None) -> None:
+        """An image that follows on nothing."""
+        self._before = view
+        self._motion: tuple[np.ndarray, np.ndarray, float] | None = None
+
+    def view(self, image: np.ndarray, calibration: Calibration, depth: np.ndarray) -> View:
+        """(H, W, 3) uint8 RGB of this calibration, and its depth (h, w) in metres, of any size."""
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        while grey.shape[1] > self._config.max_width:
+            grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        return View(grey, camera.resize_K(calibration.K, from_size=image.shape[:2], to_size=grey.shape), depth)
+
+    def step(self, now: View | None, *, elapsed_s: float, T_previous_now: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The motion since the last view, refined from a first guess `T_previous_now` (4, 4), metres.
+
+        Returns:
+            (4, 4) T_previous_now, metres, and its (6, 6) covariance, T exp(error), translation and rotation in axes of the camera now;
+            None when too little could be tracked, or images are of two sizes.
+        """
+        config, before, refined = self._config, self._before, None
+        if before is not None and now is not None and before.grey.shape == now.grey.shape:
+            refined = self._refined(before, now, elapsed_s, pose.inverse(T_previous_now))
+        self._before, self._motion = now, None
+        if refined is None:
+            return None
+        # The velocity is filtered by what the points say; what they have in common shows in no residual, and is added for the world.
+        self._motion = (refined.T, refined.covariance[:3, :3], elapsed_s)
+        covariance = config.doubt**2 * refined.covariance
+        moved = refined.T[:3, 3]
+        covariance[:3, :3] += config.length_sigma**2 * np.outer(moved, moved)
+        return pose.inverse(refined.T), covariance
+
+    def _refined(self, before: View, now: View, elapsed_s: float, T_first: np.ndarray) -> Refined | None:
+        config = self._config
+        starts = [T_first]
+        if self._motion is not None:
+            T_last, _, last_s = self._motion
+            starts.append(pose.fraction(T_last, elapsed_s / last_s))
+        points = tracking.corners(before.grey, near=round(0.6 * config.corners), far=round(0.4 * config.corners), horizon=before.K[1, 2])
+        depth, plane = _sampled(before.depth, points, before.grey.shape), road.fit(before.depth, _K_of(before.depth, before))
+        usable = np.isfinite(depth) & (depth > 0)
+        points, depth = points[usable], depth[usable]
+        if len(points) < config.min_corners:
+            return None
+        rays = _rays(before.K, points)
+        ahead = camera.project(before.K, pose.transform(starts[-1], rays * depth[:, None]))[0].astype(np.float32)
+        there, found = tracking.follow(before.grey, now.grey, points, ahead)
+        if found.sum() < config.min_corners:
+            return None
+        rays, depth, there = rays[found], depth[found], there[found]
+        on_road = road.on_road(plane, rays, depth)
+        focal = now.K[0, 0]
+        refined = refine(
+            starts,
+            rays,
+            _rays(now.K, there)[:, :2],
+            np.log(depth),
+            pixel=np.where(on_road, config.road_pixel, config.pixel) / focal,
+            depth_sigma=np.where(on_road, config.road_sigma, config.elsewhere_sigma),
+            expected=self._expected(T_first, elapsed_s),
+        )
+        return refined if np.mean(refined.weight > AGREES) >= config.min_agreement else None
+
+    def _expected(self, T_first: np.ndarray, elapsed_s: float) -> Expected:
+        """The rotation of the first guess; the translation of the last step, for a car's velocity changes slowly."""
+        config = self._config
+        length = float(np.linalg.norm(T_first[:3, 3]))
+        information = np.zeros((6, 6))
+        information[3:, 3:] = np.eye(3) / config.first_rotation**2
+        T = T_first.copy()
+        if self._motion is None:
+            information[:3, :3] = np.eye(3) / (config.first_translation * length + 0.05) ** 2
+        else:
+            T_last, covariance, last_s = self._motion
+            share = elapsed_s / last_s
+            T[:3, 3] = T_last[:3, 3] * share
+            information[:3, :3] = np.linalg.inv(covariance * share**2 + np.eye(3) * (config.acceleration * elapsed_s**2) ** 2)
+        return Expected(T, information)
+
+
+def _rays(K: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(N, 2) pixels -> (N, 3) float64 directions, z = 1."""
+    flat = (pixels - [K[0, 2], K[1, 2]]) / [K[0, 0], K[1, 1]]
+    return np.concatenate([flat, np.ones((len(flat), 1))], 1)
+
+
+def _K_of(depth: np.ndarray, view: View) -> np.ndarray:
+    return camera.resize_K(view.K, from_size=view.grey.shape, to_size=depth.shape)
+
+
+def _sampled(depth: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N,) float64 depth at (N, 2) pixels of an image of `size`; depth is (h, w) of the same view."""
+    share = np.array([depth.shape[1] / size[1], depth.shape[0] / size[0]])
+    at = ((pixels + 0.5) * share - 0.5).astype(np.float32)
+    if len(at) == 0:
+        return np.zeros(0)
+    values = cv2.remap(
+        depth.astype(np.float32), at[None, :, 0].copy(), at[None, :, 1].copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )[0]
+    return np.asarray(values, np.float64)
