@@ -116,12 +116,12 @@ class Inputs:
         self.skipped: Counter[str] = Counter()
         self.scans = 0
         image_type = CompressedImage if config.compressed else Image
-        self._image = Watch(node, image_type, "image", self._on_image, _sensor_qos())
+        # The executor serves in this order what waits at the same time: an image comes after the scan and the calibration before it.
+        self._watches = [] if TFMessage is None else [Watch(node, TFMessage, "/tf_static", self._on_tf, _latched_qos())]
         self._camera_info = Watch(node, CameraInfo, "camera_info", self._on_info, _sensor_qos())
         self._points = Watch(node, PointCloud2, "points", self._on_points, _sensor_qos())
-        self._watches = [self._image, self._camera_info, self._points]
-        if TFMessage is not None:
-            self._watches.append(Watch(node, TFMessage, "/tf_static", self._on_tf, _latched_qos()))
+        self._image = Watch(node, image_type, "image", self._on_image, _sensor_qos())
+        self._watches += [self._camera_info, self._points, self._image]
         self._cameras, self._lidars = OneSource(self._image.topic), OneSource(self._points.topic)
         self._node = node
 
