@@ -32,7 +32,8 @@ class DepthScore:
     """Means over frames of the standard errors, within Garg's crop and 80 m.
 
     `metric`: the network alone. `median_scaled`: each frame scaled by the ratio of medians. `online_scaled`: with the vehicle's
-    scale, fitted on the even beams and scored on the odd ones only. `confidence`: errors of the more and the less confident half.
+    scale, fitted on the even beams and scored on the odd ones only. With the same scale, on all beams: `all_pixels`, and by confidence
+    `confident_80_percent` (the least confident fifth left out), `confident_half` and `doubtful_half`.
     """
 
     def __init__(self) -> None:
@@ -51,10 +52,12 @@ class DepthScore:
         self._row("online_scaled", output.depth, lidar.depth_image(odd.scan, frame.calibration), median_scale=False)  # type: ignore[arg-type]
         truth = metrics.valid_depth(every, crop="garg")
         if truth.sum() >= 20:
-            sure = output.confidence >= np.median(output.confidence[truth])
-            for name, half in (("confident_half", sure), ("doubtful_half", ~sure)):
-                if (half & truth).any():
-                    self._row(name, output.depth, np.where(half, every, np.nan), median_scale=False)
+            confidence = output.confidence
+            fifth, half = np.quantile(confidence[truth], [0.2, 0.5])
+            parts = {"all_pixels": truth, "confident_80_percent": confidence >= fifth, "confident_half": confidence >= half}
+            for name, part in (parts | {"doubtful_half": confidence < half}).items():
+                if (part & truth).any():
+                    self._row(name, output.depth, np.where(part, every, np.nan), median_scale=False)
         return output
 
     def add_truth(self, alone: np.ndarray, truth: np.ndarray) -> None:
