@@ -1,36 +1,56 @@
 # make demo    a drive (simulated, or BAG=path) through all nodes over DDS; summary, pictures and report in out/demo
 # make test    the whole suite          make lint    ruff and types          make bench    benchmarks, JSON in out/bench
-# Each makes or repairs .venv first, from nothing but Python 3.11 and the package registries.
+#              ROS=kilted for any of these: ROS 2 Kilted in .venv-kilted instead of Jazzy in .venv
+# make test-pure    the tests of what needs neither ROS nor torch, on any PYTHON=python3.10 to python3.13
+# Each makes or repairs its environment first, from nothing but Python and the package registries.
+ROS = jazzy
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SECONDS = 8
 TESTS = test
 
-# A sourced ROS installation, or another environment of ROS wheels, must not leak into .venv.
+VENV = .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
+PURE_VENV = .venv-pure-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# A tool that is missing would skip these; here nothing of them is even collected, so that nothing else skips in silence.
+IMPURE = nodes launch networks losses train world test_export.py test_samples.py test_real_drive.py
+SUPPLY = requirements/ros-$(ROS).txt environment/install.sh environment/tf2_msgs.sh
+
+$(if $(wildcard requirements/ros-$(ROS).txt),,$(error ROS=$(ROS): wanted $(patsubst requirements/ros-%.txt,%,$(wildcard requirements/ros-*.txt))))
+
+# A sourced ROS installation, or another environment of ROS wheels, must not leak into ours.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test lint bench environment clean
+.PHONY: demo test test-pure lint bench environment clean
 .DELETE_ON_ERROR:
 
-demo: .venv/drive.stamp
-	.venv/bin/python -m depth_perception demo --out out/demo $(if $(BAG),--bag "$(BAG)",--seconds $(SECONDS))
+demo: $(VENV)/drive.stamp
+	$(VENV)/bin/python -m depth_perception demo --out out/demo $(if $(BAG),--bag "$(BAG)",--seconds $(SECONDS))
 
-test: .venv/learn.stamp
-	.venv/bin/python -m pytest $(TESTS)
+test: $(VENV)/learn.stamp
+	$(VENV)/bin/python -m pytest $(TESTS)
 
-lint: .venv/learn.stamp
-	.venv/bin/python -m ruff check .
-	.venv/bin/python -m mypy
+test-pure: $(PURE_VENV)/pure.stamp
+	$(PURE_VENV)/bin/python -m pytest $(TESTS) $(IMPURE:%=--ignore=test/%)
 
-bench: .venv/drive.stamp
-	.venv/bin/python -m depth_perception bench --out out/bench
+lint: $(VENV)/learn.stamp
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
 
-environment: .venv/learn.stamp
+bench: $(VENV)/drive.stamp
+	$(VENV)/bin/python -m depth_perception bench --out out/bench
 
-.venv/drive.stamp: requirements/drive.txt requirements/build.txt environment/install.sh environment/tf2_msgs.sh
-	PYTHON="$(PYTHON)" environment/install.sh drive
+environment: $(VENV)/learn.stamp
 
-.venv/learn.stamp: requirements/learn.txt .venv/drive.stamp
-	PYTHON="$(PYTHON)" environment/install.sh learn
+$(VENV)/drive.stamp: requirements/drive.txt $(SUPPLY)
+	PYTHON="$(PYTHON)" environment/install.sh drive "$(ROS)" "$(VENV)"
+
+$(VENV)/learn.stamp: requirements/learn.txt $(VENV)/drive.stamp
+	PYTHON="$(PYTHON)" environment/install.sh learn "$(ROS)" "$(VENV)"
+
+# The pins are Python 3.11's; other versions take what setup.py allows.
+$(PURE_VENV)/pure.stamp: setup.py
+	"$(PYTHON)" -m venv --clear $(PURE_VENV)
+	$(PURE_VENV)/bin/python -m pip install -qq --editable . pytest hypothesis mcap onnx 'setuptools<80' wheel
+	touch $@
 
 clean:
-	rm -rf .venv out build install log *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-* out build install log *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

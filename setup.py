@@ -42,6 +42,6 @@ setup(
         "train": ["torch", "onnx", "safetensors", "tensorboard", "matplotlib"],
         "world": ["open3d-cpu", "matplotlib"],
         "export": ["torch", "onnx", "safetensors"],
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "kitti2mcap"],
+        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "kitti2mcap; python_version >= '3.11'"],
     },
 )

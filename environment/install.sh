@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Makes or repairs the environment in .venv: pinned wheels, the few Debian libraries they need, tf2_msgs.
-#   environment/install.sh drive      what drives and simulates (no torch)
-#   environment/install.sh learn      that, and what trains, tests and lints
+# Makes or repairs an environment: pinned wheels of one ROS distribution, the few Debian libraries they need, tf2_msgs.
+#   environment/install.sh drive jazzy .venv             what drives and simulates (no torch)
+#   environment/install.sh learn kilted .venv-kilted     that, and what trains, tests and lints
 # PYTHON names the interpreter (python3.11). `make` calls this only when a requirements file is newer than its stamp.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=$1
-venv=.venv
+what=$1 distribution=$2 venv=$3
 python=${PYTHON:-python3.11}
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH PYTHONPATH
 export PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -63,7 +62,7 @@ virtual_environment() {
 
 install_wheels() {
   touch "$venv/incomplete"
-  "$venv/bin/python" -m pip install -qq "$@" # errors only
+  "$venv/bin/python" -m pip install -qq -r requirements/drive.txt -r "requirements/ros-$distribution.txt" "$@" # errors only
   rm "$venv/incomplete"
 }
 
@@ -77,14 +76,14 @@ tf2_messages() {
 
 debian_packages
 virtual_environment
-say "installing what is needed to $what into $venv"
+say "installing what is needed to $what on ROS 2 $distribution into $venv"
 case $what in
   drive)
-    install_wheels -r requirements/drive.txt -r requirements/build.txt
+    install_wheels
     tf2_messages && touch "$venv/drive.stamp" || true # without it, the next run tries again
     ;;
   learn)
-    install_wheels -r requirements/drive.txt -r requirements/build.txt -r requirements/learn.txt
+    install_wheels -r requirements/learn.txt
     { [ -e "$venv/drive.stamp" ] || tf2_messages; } && touch "$venv/drive.stamp" || true # an interrupted run had started over
     touch "$venv/learn.stamp"
     ;;

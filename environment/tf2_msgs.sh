@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds tf2_msgs (its one message, TFMessage) and installs it into a virtual environment that holds the ROS wheels:
 # the package registry does not have it, and without it no TF crosses DDS.
-#   environment/tf2_msgs.sh VENV      needs cmake, g++ and the wheels of requirements/build.txt
+#   environment/tf2_msgs.sh VENV      needs cmake, g++ and the wheels of requirements/ros-DISTRIBUTION.txt
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$(cd "$1" && pwd)

@@ -21,6 +21,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from depth_perception.frame import BadInput
 from depth_perception.model import share_directory
 from depth_perception.nodes.arguments import ARGUMENTS, NOT_PLAYED, OUTPUTS, PARAMETERS, TOPICS
+from depth_perception.nodes.transport import profile_variables
 
 # After the bag's last message: the answers to the last image, and their way to the recorder.
 ANSWERS_S = 1.5
