@@ -1,5 +1,6 @@
 """Training views: K stays exactly true under every crop, zoom and flip; batches repeat; windows are real windows."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from depth_perception.frame import BadInput, Calibration, Frame, Scan
 from depth_perception.geometry import camera
-from depth_perception.samples import Batches, Drives, SampleConfig, ahead, full_view, random_view, recolour
+from depth_perception.samples import Batches, Drives, SampleConfig, ahead, full_view, held_out, random_view, recolour
 
 K = np.array([[150.0, 0, 99], [0, 150, 48], [0, 0, 1]])
 SIZE = (100, 200)
@@ -78,11 +79,131 @@ def test_windows_need_neighbours_and_a_scan():
     assert drives.windows == [(0, 1), (0, 2), (0, 3)]
     drives.add(frames(4))
     assert drives.windows[3:] == [(1, 1), (1, 2)]
-    for bad, said in ((frames(2), "2 images"), (iter(()), "0 images"), (frames(5, step_ns=10**9), "5 images"),
+    for bad, said in ((frames(2), "2 images"), (iter(()), "0 images"), (frames(1), "1 images"), (frames(5, step_ns=10**9), "5 images"),
                       (frames(4, points=np.zeros((0, 3), np.float32)), "0 with LiDAR")):
         with pytest.raises(BadInput, match=said):
             drives.add(bad, name="bag x")
-    assert len(drives.windows) == 5
+    assert len(drives.windows) == 5 and len(drives.drives) == 2
+
+
+def test_a_lidar_that_shares_nothing_with_the_camera_is_said_with_its_reason():
+    behind = np.array([[0, 0, -5.0]] * 9, np.float32)
+    unplaced = (Frame(f.image, f.stamp_ns, Calibration(K, SIZE[1], SIZE[0]), f.scan) for f in frames(4))
+    alone = (Frame(f.image, f.stamp_ns, f.calibration) for f in frames(4))
+    for bad, said in ((frames(4, points=behind), "not one point of 4 scans falls into its image"), (unplaced, "transform between"),
+                      (alone, "no scan was taken within reach of any image")):
+        with pytest.raises(BadInput, match=f"bag x: the LiDAR and the camera have nothing in common.*{said}"):
+            Drives().add(bad, name="bag x")
+
+
+def test_video_alone_needs_no_lidar():
+    drives = Drives(needs_scan=False)
+    drives.add(Frame(f.image, f.stamp_ns, f.calibration) for f in frames(4))
+    assert len(drives.windows) == 2
+    batch = Batches(drives, height=32, width=64, batch=2, seed=0)(0, pairs=True)
+    assert not batch["depth"].isfinite().any() and not batch["motions"].isfinite().all()
+
+
+@pytest.mark.parametrize(("fx", "fy", "said"), [(0.5, 0.5, "179"), (1e6, 1e6, "0.01 degrees"), (400.0, 150.0, "same focal length")])
+def test_an_absurd_K_is_named(fx, fy, said):
+    wrong = Calibration(np.array([[fx, 0, 99], [0, fy, 48], [0, 0, 1]]), SIZE[1], SIZE[0], T_camera_lidar=np.eye(4))
+    with pytest.raises(BadInput, match=f"bag x: K: .*({said})"):
+        Drives().add((Frame(f.image, f.stamp_ns, wrong, f.scan) for f in frames(4)), name="bag x")
+
+
+@given(count=st.integers(3, 60), share=st.floats(0, 0.5))
+@settings(max_examples=40, deadline=None)
+def test_held_out_stretches_are_whole_last_and_share_no_image_with_training(count, share):
+    drives = Drives(SampleConfig(min_flow_px=0), validate=share)
+    calibration = Calibration(np.array([[15.0, 0, 8], [0, 15, 4], [0, 0, 1]]), 16, 8, T_camera_lidar=np.eye(4))
+    noise = np.random.default_rng(0).integers(0, 255, (8, 16, 3), np.uint8)
+    drives.add(Frame(noise, i * STEP_NS, calibration, Scan(np.float32([[0, 0, 9]]), i * STEP_NS)) for i in range(count))
+    held, trained = [i for _, i in drives.held_out], [i for _, i in drives.windows]
+    if not held:
+        assert int(share * (count - 2)) == 0 or count - 2 - int(share * (count - 2)) <= 2
+    else:
+        assert len(held) == int(share * (count - 2))
+    assert held == list(range(count - 1 - len(held), count - 1))
+    assert trained == list(range(1, (held[0] - 2) if held else count - 1)) != []
+    assert not {i + k for i in held for k in (-1, 0, 1)} & {i + k for i in trained for k in (-1, 0, 1)}
+
+
+def test_every_drive_holds_out_its_own_and_they_come_as_a_driving_car_shows_them():
+    drives = Drives(SampleConfig(flip=1.0, colour=1.0, pair_colour=1.0), validate=0.2)
+    for _ in range(2):
+        drives.add(frames(22))
+    assert drives.held_out == [(0, 17), (0, 18), (0, 19), (0, 20), (1, 17), (1, 18), (1, 19), (1, 20)]
+    made = list(held_out(drives, height=32, width=64, most=5))
+    assert [len(data["image"]) for data in made] == [4, 1] and torch.equal(made[0]["image"], made[0]["target"])
+    view = full_view(SIZE, height=32, width=64)
+    assert np.allclose(made[0]["K"][0], view.K(K), atol=1e-4)
+    shown = view.image(drives.drives[0].images[17]).transpose(2, 0, 1) / 255
+    assert np.allclose(made[0]["image"][0], shown, atol=1e-6)
+
+
+def scene(*, steps, dark=()):
+    """A street of noise that is shifted by so many pixels from image to image; the images in `dark` are black."""
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.integers(0, 255, (SIZE[0], 3 * SIZE[1], 3), np.uint8), (0, 0), 2)
+    calibration = Calibration(K, SIZE[1], SIZE[0], T_camera_lidar=np.eye(4))
+    cloud = np.stack([rng.uniform(-4, 4, 300), rng.uniform(-2, 2, 300), np.full(300, 10.0)], 1).astype(np.float32)
+    for i, at in enumerate(np.cumsum([0, *steps])):
+        image = np.zeros((*SIZE, 3), np.uint8) if i in dark else wide[:, at : at + SIZE[1]]
+        yield Frame(image, i * STEP_NS, calibration, Scan(cloud, i * STEP_NS))
+
+
+def test_standing_still_is_left_out_by_the_motion_that_the_lidar_tells():
+    drives = Drives()
+    drives.add(scene(steps=[3, 3, 0, 0, 0, 3]))  # 3 px at 10 m with f = 150 px: 0.2 m
+    assert np.linalg.norm(drives.drives[0].motions[1][:3, 3]) == pytest.approx(0.2, rel=0.1)
+    assert [i for _, i in drives.windows] == [1, 2, 5] and drives.dropped == {"standing still": 2}
+    for options in ({"min_motion_m": 0.0}, {"min_motion_m": 0.05}):
+        if options["min_motion_m"]:
+            with pytest.raises(BadInput, match=r"bag x: the car stands still in all 4 windows"):
+                Drives(SampleConfig(**options)).add(scene(steps=[0] * 5), name="bag x")
+        else:
+            every = Drives(SampleConfig(**options))
+            every.add(scene(steps=[0] * 5))
+            assert len(every.windows) == 4
+
+
+def test_standing_still_is_left_out_by_the_images_alone_and_by_odometry_first():
+    def blind(steps):
+        return (Frame(f.image, f.stamp_ns, f.calibration) for f in scene(steps=steps))
+
+    drives = Drives(needs_scan=False)
+    drives.add(blind([3, 3, 0, 0, 0, 3]))
+    assert [i for _, i in drives.windows] == [1, 2, 5]
+    told = Drives(needs_scan=False)
+    told.add(blind([3, 3, 0, 0, 0, 3]), travelled=lambda a, b: 0.2 if b <= 2 * STEP_NS else 0.0)
+    assert [i for _, i in told.windows] == [1, 2] and told.drives[0].travelled_m[1:] == [0.2, 0.2, 0, 0, 0, 0]
+    batch = Batches(told, height=32, width=64, batch=2, seed=0)(0, pairs=True)
+    assert sorted(map(tuple, batch["travelled"].tolist())) == [(pytest.approx(0.2), 0.0), (pytest.approx(0.2), pytest.approx(0.2))]
+
+
+def test_images_that_show_nothing_are_left_out():
+    drives = Drives()
+    drives.add(scene(steps=[3] * 9, dark=(4,)))
+    assert [i for _, i in drives.windows] == [1, 2, 6, 7, 8] and drives.dropped == {"empty": 3}
+    with pytest.raises(BadInput, match=r"bag x: the images show nothing .*in all 3 windows"):
+        Drives().add(scene(steps=[3] * 4, dark=range(5)), name="bag x")
+
+
+def test_cameras_of_other_sizes_learn_together():
+    drives = Drives()
+    drives.add(frames(5), name="a")
+    other = np.array([[80.0, 0, 63], [0, 90, 30], [0, 0, 1]])
+    small = Calibration(other, 128, 64, T_camera_lidar=np.eye(4))
+    drives.add((Frame(f.image[:64, :128], f.stamp_ns, small, f.scan) for f in frames(5)), name="b")
+    batch = Batches(drives, height=32, width=64, batch=6, seed=0)(0, pairs=True)
+    assert batch["image"].shape == (6, 3, 32, 64)
+    focal = {which: [] for which in (0, 1)}
+    for (which, _), k in zip(Batches(drives, height=32, width=64, batch=6, seed=0).windows_of(0), batch["K"], strict=True):
+        focal[which].append(float(k[1, 1]))
+    assert len(focal[0]) == len(focal[1]) == 3  # one epoch sees every window of both
+    assert min(focal[0]) >= 150 * 32 / 100 * 0.9 and min(focal[1]) >= 90 * 32 / 64 * 0.9
+    words = Batches(drives, height=32, width=64, batch=6, seed=0).describe(0, range(6))
+    assert words.count("a at ") == 1 and words.count("b at ") == 1 and "100000000, 200000000, 300000000 ns" in words
 
 
 def test_storage_shrinks_large_images_and_keeps_K_true():
@@ -112,7 +233,7 @@ def test_shapes_and_that_targets_are_not_recoloured():
     assert {k: tuple(v.shape) for k, v in x.items()} == {
         "image": (3, 3, 32, 64), "K": (3, 3, 3), "depth": (3, 1, 32, 64),
         "neighbours": (3, 2, 3, 32, 64), "target": (3, 3, 32, 64), "others": (3, 2, 3, 32, 64),
-        "motions": (3, 2, 4, 4)}
+        "motions": (3, 2, 4, 4), "travelled": (3, 2)}
     assert x["image"].min() >= 0 and x["image"].max() <= 1 and not torch.equal(x["image"], x["target"])
     plain = batches(pair_colour=0.0)(0, pairs=True)
     assert torch.equal(plain["image"], plain["target"]) and torch.equal(plain["neighbours"], plain["others"])

@@ -61,7 +61,8 @@ def inspect(path: str | Path, **options: Any) -> dict[str, Any]:
         reader = FrameReader(path, **options)
         findings["chosen"] = {"image": reader.topics.image, "camera_info": reader.topics.camera_info, "points": reader.topics.points}
         findings["calibration"] = _calibration(reader)
-        findings["frames"] = _frames(reader)
+        findings["frames"], wrong = _frames(reader)
+        findings["warnings"] += wrong
         findings["skipped"] = [sentence for sentence in reader.report() if sentence not in reader.disagreements]
         findings["warnings"] += reader.disagreements
     except BadInput as error:
@@ -100,16 +101,22 @@ def _calibration(reader: FrameReader) -> dict[str, Any]:
             "T_camera_lidar": None if camera.T_camera_lidar is None else camera.T_camera_lidar.tolist()}
 
 
-def _frames(reader: FrameReader) -> dict[str, Any]:
+def _frames(reader: FrameReader) -> tuple[dict[str, Any], list[str]]:
+    """Counts, and a sentence when the LiDAR's edges do not meet the image's."""
     from tqdm import tqdm
 
+    from depth_perception.geometry.edge_alignment import EdgeAlignment
+
+    alignment = EdgeAlignment()
     count = with_scan = points = 0
-    for frame in tqdm(reader, total=reader.bag.topics[reader.topics.image][1], desc="decoding", disable=None):
+    for frame in tqdm(alignment.watching(reader), total=reader.bag.topics[reader.topics.image][1], desc="decoding", disable=None):
         count += 1
         if frame.scan is not None:
             with_scan += 1
             points += len(frame.scan.points)
-    return {"count": count, "with_scan": with_scan, "points_per_scan": points / with_scan if with_scan else None}
+    wrong = alignment.warning()
+    return ({"count": count, "with_scan": with_scan, "points_per_scan": points / with_scan if with_scan else None},
+            [wrong] if wrong else [])
 
 
 def _warnings(findings: dict[str, Any]) -> list[str]:

@@ -1,8 +1,14 @@
-"""`train`: learns a model from bags and exports it."""
+"""`train`: learns a model from bags, exports it, and writes a page about it."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from depth_perception import model as models
+    from depth_perception.train.history import History
 
 HELP = "learn a model from bags; ends by exporting it"
 EXAMPLE = "python -m depth_perception train depth --bag drive_1 drive_2 --out out/student --minutes 25"
@@ -12,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `train`."""
     parser.add_argument("task", choices=["depth"], help="what to learn; depth trains the pose network with it")
     parser.add_argument("--bag", nargs="+", required=True, help="rosbag2 directories or mcap files with images and a LiDAR")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the model directory to write")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the model directory to write; its last model stays until then")
     parser.add_argument("--network", choices=["student", "s1"], help="the depth network (default: student)")
     parser.add_argument("--steps", type=int, help="training budget in steps; gives the same weights every time")
     parser.add_argument("--minutes", type=float, help="training budget in minutes (reading the bags comes on top)")
@@ -22,36 +28,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", metavar="DIR", help="start from a model's weights")
     parser.add_argument("--init-pose", metavar="DIR", help="start from the pose network of this model (any depth network)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--image-topic", nargs="+", default=[], metavar="TOPIC", help="the cameras to learn from, where a bag has several")
+    parser.add_argument("--points-topic", metavar="TOPIC", help="the LiDAR (default: the only one)")
+    parser.add_argument("--calibration", metavar="YAML", help="calibration file instead of CameraInfo and TF")
+    parser.add_argument("--profile", action="store_true", help="measure where the time of a step goes instead of training")
     parser.add_argument("--json", metavar="PATH", help="write the result's numbers here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, exports, writes the report."""
     import dataclasses
-    import json
-    from pathlib import Path
 
-    from depth_perception import model
+    from depth_perception import model as models
     from depth_perception.export import export
     from depth_perception.frame import BadInput
     from depth_perception.train import depth
-    from depth_perception.train.fit import Budget
     from depth_perception.train.overrides import from_yaml
 
     if args.batch < 2:
         raise BadInput(f"--batch: wanted at least 2 (batch norm), got {args.batch}")
-    budget = Budget(args.steps, args.minutes)
     config = depth.Config() if args.config is None else from_yaml(depth.Config(), args.config)
     if args.network:
         config = dataclasses.replace(config, network=args.network)
+    options = {"topics": args.image_topic, "points_topic": args.points_topic, "calibration": args.calibration}
+    if args.profile:
+        return _profile(args, config, options)
+    budget = depth.Budget(args.steps, args.minutes)
+    exported: list[models.Model] = []
+
+    def finish(stage: Path, history: History) -> None:
+        exported.append(export(stage))
+        _page(stage, exported[0], history, args.command_line)
+
     out = Path(args.out)
     history = depth.train(args.bag, out, config=config, budget=budget, batch=args.batch, seed=args.seed, init=args.init,
-                          init_pose=args.init_pose, resume=args.resume, command=args.command_line)
-    exported = export(out)
+                          init_pose=args.init_pose, resume=args.resume, command=args.command_line, then=finish, **options)
     result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
-              "export": exported.lineage["export"]}
+              "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
+              "export": exported[0].lineage["export"]}
     if args.json:
-        model.write_atomically(Path(args.json), json.dumps(result, indent=2) + "\n")
+        models.write_atomically(Path(args.json), models.as_json(result))
     print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
           + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
+    if history.best:
+        print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1]))
+    return 0
+
+
+def _scores(scores: dict[str, float]) -> str:
+    return f"step {scores['step']}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "step")
+
+
+def _page(stage: Path, model: models.Model, history: History, command: str) -> None:
+    """report/index.html in `stage`: figures, curves, depth pictures with their errors, lineage, configuration, command."""
+    from depth_perception.report import page
+
+    lineage = model.lineage
+    tables: dict[str, list[list[Any]]] = {}
+    if history.scores:
+        names = list(history.scores[0])
+        kept = {"kept" if row == history.best else "": row for row in (history.best, history.scores[-1]) if row is not None}
+        tables["Held-out frames"] = [["weights", *names], *([label or "last", *row.values()] for label, row in kept.items())]
+    tables["Bags"] = [["bag", "sha256"], *([bag["name"], str(bag["sha256"])[:16]] for bag in lineage["bags"])]
+    tables["Windows"] = [["", "count"], ["trained on", lineage["windows"]], ["held out", lineage["held_out"]],
+                         *([f"left out: {reason}", count] for reason, count in lineage["dropped"].items())]
+    if lineage["warnings"] or history.recoveries:
+        said = [*lineage["warnings"], *(recovery["sentence"] for recovery in history.recoveries)]
+        tables["Warnings"] = [["", ""], *([sentence, ""] for sentence in said)]
+    captions = {"held_out.png": "Scores of the held-out frames over the steps", "curve.png": "Terms of the loss over the steps"}
+    pictures = [(stage / "report" / name, caption) for name, caption in captions.items() if (stage / "report" / name).is_file()]
+    panel = "Image and prediction; LiDAR and relative error (blue 0, red 30 %)"
+    pictures += [(file, panel) for file in sorted((stage / "report").glob("depth_*.png"))]
+    page.write(stage / "report" / "index.html", title=command, tables=tables, pictures=pictures, summary=lineage)
+
+
+def _profile(args: argparse.Namespace, config: Any, options: dict[str, Any]) -> int:
+    from depth_perception.model import as_json, write_atomically
+    from depth_perception.train import profile
+
+    result = profile.profile(args.bag, config=config, batch=args.batch, steps=args.steps or 30, init=args.init, **options)
+    print(as_json(result), end="")
+    if args.json:
+        write_atomically(Path(args.json), as_json(result))
     return 0

@@ -69,10 +69,26 @@ def carried(truth: Tensor, K: Tensor, *, predicted: Tensor, measured_motion: Ten
     return _reduce(error, measured.flatten(2) & known, "mean")
 
 
-def signed(estimate: Tensor, truth: Tensor) -> Tensor:
+def travelled(T_neighbour_image: Tensor, metres: Tensor) -> Tensor:
+    """| |t| - metres |, mean over the motions whose length was measured (wheels, GPS; NaN = it was not): metric scale without LiDAR, ours.
+
+    T_neighbour_image (B, 4, 4), metres (B,). A scalar, in the unit of both.
+    """
+    known = torch.isfinite(metres)
+    length = (T_neighbour_image[:, :3, 3].square().sum(1) + 1e-12).sqrt()
+    return _reduce((length - torch.where(known, metres, torch.zeros_like(metres))).abs(), known, "mean")
+
+
+def signed(estimate: Tensor, truth: Tensor, *, reduction: str = "mean") -> Tensor:
     """The text's simple variant, the mean of signed differences (step 1024), literal. Trap: errors cancel. A scalar."""
     measured, filled = _measured(truth)
-    return _reduce(filled - estimate, measured, "mean")
+    return _reduce(filled - estimate, measured, reduction)
+
+
+def range_from_z(depth: Tensor, K: Tensor) -> Tensor:
+    """Depth z -> distances along the ray (camera to object), which is what step 1024 measures. (B, 1, H, W); NaN stays NaN."""
+    height, width = depth.shape[2:]
+    return depth * rays(K, height=height, width=width).norm(dim=1, keepdim=True).view(-1, 1, height, width)
 
 
 def z_from_range(distance: Tensor, K: Tensor) -> Tensor:

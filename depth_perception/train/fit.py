@@ -6,84 +6,76 @@ that was cut off and resumed ends with the weights of one that was not (with --s
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import cos, isfinite, pi
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.memory import keep_freed_memory
-from depth_perception.model import written_directory
 from depth_perception.samples import ahead
+from depth_perception.train.checkpoint import CHECKPOINT, Snapshot, clear_leftovers, copied, load_checkpoint, save_checkpoint
+from depth_perception.train.history import Budget, History
+from depth_perception.train.logbook import Logbook
+from depth_perception.train.watch import Watch
 
-CHECKPOINT = "checkpoint"
+__all__ = ["CHECKPOINT", "Budget", "FitConfig", "History", "Validation", "fit", "one_cycle"]
+
+Terms = Callable[[int, dict[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class FitConfig:
     """learning_rate: its peak; warm_up: the share of the budget that climbs to it; a cosine then falls to zero.
     target: training also ends when the total's mean over 50 steps is no more than this (S1 step 1027); 0 is never.
-    clip: largest gradient norm. precision: "float32", or "bfloat16" where the processor has it. checkpoint_s: seconds between checkpoints.
+    clip: largest gradient norm. precision: "float32", or "bfloat16" where the processor has it.
+    validate_every: steps between scores of the held-out frames; the start and the last step are scored too.
+    snapshot_every: steps between the states in memory that a run goes back to; checkpoint_s: least seconds between those that are
+    also written to disk. explosion, patience: a total so many times its running median, so many steps in a row, is one.
+    recoveries: a run that leaves the rails more often than this ends.
     """
 
-    learning_rate: float = 2e-3
-    warm_up: float = 0.05
-    weight_decay: float = 0.01
-    clip: float = 5.0
+    learning_rate: float = ranged(2e-3, 0, 10)
+    warm_up: float = ranged(0.05, 0, 0.9)
+    weight_decay: float = ranged(0.01, 0, 1)
+    clip: float = ranged(5.0, 1e-6, 1e6)
     target: float = 0.0
-    threads: int = 2
+    threads: int = ranged(2, 1, 1024)  # type: ignore[assignment]
     precision: str = "float32"
-    checkpoint_s: float = 120.0
+    validate_every: int = ranged(200, 1, 1e9)  # type: ignore[assignment]
+    snapshot_every: int = ranged(20, 1, 1e9)  # type: ignore[assignment]
+    checkpoint_s: float = ranged(120.0, 0, 1e9)
+    explosion: float = ranged(20.0, 1, 1e9)
+    patience: int = ranged(3, 1, 1000)  # type: ignore[assignment]
+    recoveries: int = ranged(3, 0, 1000)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.precision not in ("float32", "bfloat16"):
+            raise BadInput(f"precision: wanted float32 or bfloat16, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Training ends at whichever comes first; None is no limit, both None is BadInput."""
+class Validation:
+    """scores(step) -> {name: value} of the held-out frames, called without gradients on networks in eval mode.
+    criterion: the score, less is better, that chooses the weights that are kept.
+    """
 
-    steps: int | None = None
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is None and self.minutes is None:
-            raise BadInput("budget: wanted --steps, --minutes or both")
-        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):
-            raise BadInput(f"budget: wanted a positive number, got --steps {self.steps} --minutes {self.minutes}")
-
-    def progress(self, step: int, elapsed_s: float) -> float:
-        """How much of the budget is used, 0..1."""
-        by_step = step / self.steps if self.steps else 0.0
-        by_time = elapsed_s / (60 * self.minutes) if self.minutes else 0.0
-        return min(1.0, max(by_step, by_time))
-
-
-@dataclass
-class History:
-    """What a training was like: one row per step with the terms' values; `elapsed_s` counts training alone."""
-
-    step: int = 0
-    elapsed_s: float = 0.0
-    rows: list[dict[str, float]] = field(default_factory=list)
-
-    def mean(self, last: int = 50) -> dict[str, float]:
-        """Mean of each term over the last rows that have it."""
-        rows = self.rows[-last:]
-        names = sorted({name for row in rows for name in row} - {"step"})
-        return {name: sum(r[name] for r in rows if name in r) / sum(name in r for r in rows) for name in names}
+    scores: Callable[[int], dict[str, float]]
+    criterion: str
 
 
 def fit(
     networks: nn.ModuleDict,
-    terms: Callable[[int, dict[str, Tensor]], dict[str, Tensor]],
+    terms: Terms,
     make: Callable[[int], dict[str, Tensor]],
     *,
     out: Path,
@@ -91,19 +83,74 @@ def fit(
     config: FitConfig | None = None,
     seed: int = 0,
     resume: bool = False,
+    identity: dict[str, Any] | None = None,
+    validation: Validation | None = None,
+    describe: Callable[[int, Sequence[int]], str] | None = None,
+    logbook: Callable[[int], Logbook] | None = None,
 ) -> History:
-    """Trains `networks` in place until the budget is used, with checkpoints in `out`/checkpoint. BadInput when a term is not finite."""
+    """Trains `networks` in place until the budget is used, with checkpoints in `out`; they end with the best weights that were seen.
+
+    A term or gradient that is no number, or a loss that explodes, is named; the weights and the optimiser go back to the last good
+    state, the learning rate is halved and the batch skipped. BadInput when that happened too often.
+
+    Args:
+        identity: what a resumed run must share with the one before (bags, configuration).
+        describe: (step, places in its batch) -> the frames in words.
+        logbook: first step -> where to write the curves.
+    """
     config = config or FitConfig()
-    if config.precision not in ("float32", "bfloat16"):
-        raise BadInput(f"precision: wanted float32 or bfloat16, got {config.precision!r}")
     torch.set_num_threads(config.threads)
     keep_freed_memory()  # a third of a step
+    clear_leftovers(out)
     optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    history = load_checkpoint(out / CHECKPOINT, networks, optimiser, seed=seed) if resume else History()
+    history, best = History(), None
+    if resume:
+        snapshot, best, history = load_checkpoint(out / CHECKPOINT, seed=seed, identity=identity or {})
+        try:
+            snapshot.restore(networks, optimiser)
+        except (RuntimeError, ValueError) as error:
+            raise BadInput(f"--resume: the checkpoint in {out} is of another network: {str(error).splitlines()[0]}") from error
     networks.train()
     networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    good = Snapshot.of(networks, optimiser)
+    watch = Watch(config.explosion, config.patience)
+    for row in history.rows:
+        watch.judge({name: value for name, value in row.items() if name != "step"})
+    log = logbook(history.step) if logbook else None
     started = saved = said = time.monotonic() - history.elapsed_s
     bar = tqdm(total=budget.steps, initial=history.step, disable=not sys.stderr.isatty(), unit="step")
+
+    def score() -> None:
+        nonlocal best
+        if validation is None or (history.scores and history.scores[-1]["step"] == history.step):
+            return
+        networks.eval()
+        with torch.no_grad():
+            scores = {"step": history.step, **validation.scores(history.step)}
+        networks.train()
+        history.scores.append(scores)
+        value = scores.get(validation.criterion, float("nan"))
+        if isfinite(value) and (history.best is None or value < history.best[validation.criterion]):
+            history.best, best = scores, copied(networks)
+        if log:
+            log.scalars("held_out", scores, history.step)
+
+    def recover(reason: str, batch: dict[str, Tensor]) -> None:
+        good.restore(networks, optimiser)
+        guilty = _guilty(networks, terms, history.step, batch)
+        where = describe(history.step, guilty or range(len(next(iter(batch.values()))))) if describe else "a batch"
+        alone = "" if guilty else "no single one of "
+        sentence = f"training: {reason} at step {history.step}, on {alone}{where}"
+        if len(history.recoveries) >= config.recoveries:
+            raise BadInput(f"{sentence}; it happened {len(history.recoveries)} times before: try a smaller fit.learning_rate")
+        history.rate /= 2
+        history.recoveries.append({"step": history.step, "sentence": sentence})
+        tqdm.write(f"{sentence}; going on from the last good state with half the learning rate", file=sys.stderr)
+        if log:
+            log.text("recovery", sentence, history.step)
+
+    if history.step == 0:
+        score()  # a model to start from is left as it is by a training that makes it worse
     with closing(ahead(make, history.step)) as batches:
         for batch in batches:
             history.elapsed_s = time.monotonic() - started
@@ -111,19 +158,27 @@ def fit(
             if progress >= 1 or (config.target and history.step >= 50 and sum(history.mean(50).values()) <= config.target):
                 break
             for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * one_cycle(progress, config.warm_up)
+                group["lr"] = history.rate * config.learning_rate * one_cycle(progress, config.warm_up)
             with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
                 losses = terms(history.step, batch)
             values = {name: loss.item() for name, loss in losses.items()}
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise BadInput(f"training: the term {name!r} became {value} at step {history.step}; try a smaller fit.learning_rate")
-            optimiser.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()
-            nn.utils.clip_grad_norm_(networks.parameters(), config.clip)
-            optimiser.step()
+            if reason := watch.judge(values):
+                recover(reason, batch)
+                values = {}
+            else:
+                optimiser.zero_grad(set_to_none=True)
+                torch.stack(list(losses.values())).sum().backward()
+                norm = nn.utils.clip_grad_norm_(networks.parameters(), config.clip).item()
+                if isfinite(norm):
+                    optimiser.step()
+                else:
+                    recover(f"the gradient of the terms {', '.join(values)} became {norm}", batch)
             history.step += 1
             history.rows.append({"step": history.step, **values})
+            if log:
+                log.scalars("training", values, history.step)
+            if history.step % config.validate_every == 0:
+                score()
             now = time.monotonic()
             bar.update()
             if now - said > (1 if not bar.disable else 30):
@@ -133,12 +188,19 @@ def fit(
                 if bar.disable:
                     pace = 1e3 * (now - started) / history.step
                     print(f"step {history.step} {100 * progress:.0f}% {pace:.0f} ms/step {text}", flush=True)
-            if now - saved > config.checkpoint_s:
-                saved = now
-                history.elapsed_s = now - started
-                save_checkpoint(out / CHECKPOINT, networks, optimiser, history, seed=seed)
+            if history.step % config.snapshot_every == 0 and not watch.in_a_row:
+                good = Snapshot.of(networks, optimiser)
+                if now - saved > config.checkpoint_s:
+                    saved = now
+                    history.elapsed_s = now - started
+                    save_checkpoint(out / CHECKPOINT, good, best, history, seed=seed, identity=identity or {})
     bar.close()
-    save_checkpoint(out / CHECKPOINT, networks, optimiser, history, seed=seed)
+    score()
+    save_checkpoint(out / CHECKPOINT, Snapshot.of(networks, optimiser), best, history, seed=seed, identity=identity or {})
+    if best is not None:
+        networks.load_state_dict(best)
+    if log:
+        log.close()
     networks.eval()
     return history
 
@@ -147,36 +209,14 @@ def one_cycle(progress: float, warm_up: float) -> float:
     """Share of the peak learning rate at a share of the budget: a line up, then half a cosine down."""
     if progress < warm_up:
         return 0.04 + 0.96 * progress / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+    return 0.5 * (1 + cos(pi * (progress - warm_up) / (1 - warm_up)))
 
 
-def save_checkpoint(path: Path, networks: nn.Module, optimiser: torch.optim.Optimizer, history: History, *, seed: int) -> None:
-    """Weights and optimiser state as safetensors, the rest as JSON; the directory is replaced as a whole."""
-    state = optimiser.state_dict()["state"]
-    moments = {f"{i}.{name}": value.contiguous() for i, values in state.items() for name, value in values.items()}
-    meta: dict[str, Any] = {"step": history.step, "elapsed_s": history.elapsed_s, "seed": seed, "rows": history.rows}
-    with written_directory(path) as directory:
-        save_file({name: value.contiguous() for name, value in networks.state_dict().items()}, directory / "weights.safetensors")
-        save_file(moments | {"rng": torch.get_rng_state()}, directory / "optimiser.safetensors")
-        (directory / "state.json").write_text(json.dumps(meta))
-
-
-def load_checkpoint(path: Path, networks: nn.Module, optimiser: torch.optim.Optimizer, *, seed: int) -> History:
-    """Puts a checkpoint back; BadInput when there is none or it belongs to another network or seed."""
-    if not (path / "state.json").is_file():
-        raise BadInput(f"--resume: no checkpoint in {path.parent}; was it trained with --out {path.parent}?")
-    meta = json.loads((path / "state.json").read_text())
-    if meta["seed"] != seed:
-        raise BadInput(f"--resume: the checkpoint was trained with --seed {meta['seed']}, got {seed}")
-    try:
-        networks.load_state_dict(load_file(path / "weights.safetensors"))
-    except RuntimeError as error:
-        raise BadInput(f"--resume: the checkpoint in {path} is of another network: {str(error).splitlines()[0]}") from error
-    moments = load_file(path / "optimiser.safetensors")
-    torch.set_rng_state(moments.pop("rng"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in moments.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return History(meta["step"], meta["elapsed_s"], meta["rows"])
+@torch.no_grad()
+def _guilty(networks: nn.ModuleDict, terms: Terms, step: int, batch: dict[str, Tensor]) -> list[int]:
+    """Which places of a batch have a term that is no number, each tried alone by good weights."""
+    networks.eval()
+    places = [place for place in range(len(next(iter(batch.values()))))
+              if not all(loss.isfinite().all() for loss in terms(step, {name: x[place : place + 1] for name, x in batch.items()}).values())]
+    networks.train()
+    return places

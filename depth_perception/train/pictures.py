@@ -1,4 +1,4 @@
-"""Pictures of a training: the curve, and what the network sees at its end."""
+"""Pictures of a training: the curves, and what the network sees."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from depth_perception.model import write_atomically
 
 
-def curve(rows: list[dict[str, float]], file: Path) -> None:
-    """Terms over steps, averaged over one in fifty of the run, as PNG. rows: {"step": ..., term: value}."""
+def curve(rows: list[dict[str, float]], file: Path, *, points: int = 50) -> None:
+    """Each term or score over steps, averaged over one in `points` of the run, as PNG. rows: {"step": ..., name: value}."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    names = sorted({name for row in rows for name in row} - {"step"})
+    names = sorted({name for row in rows for name in row} - {"step"}) or ["nothing"]
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        step = np.array([row["step"] for row in rows if name in row])
-        value = np.array([row[name] for row in rows if name in row])
-        parts = np.array_split(np.arange(len(step)), min(50, len(step)))
-        axis.plot([step[p].mean() for p in parts], [value[p].mean() for p in parts])
-        axis.set(title=name, xlabel="step", yscale="log" if value.min() > 0 else "linear")
+        step = np.array([row["step"] for row in rows if name in row], np.float64)
+        value = np.array([row[name] for row in rows if name in row], np.float64)
+        parts = np.array_split(np.arange(len(step)), min(points, len(step))) if len(step) else []
+        axis.plot([step[p].mean() for p in parts], [value[p].mean() for p in parts], marker="." if len(parts) < 20 else None)
+        axis.set(title=name, xlabel="step", yscale="log" if len(value) and value.min() > 0 else "linear")
         axis.grid(alpha=0.3)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -32,15 +32,29 @@ def curve(rows: list[dict[str, float]], file: Path) -> None:
     plt.close(figure)
 
 
-def depth(image: np.ndarray, estimate: np.ndarray, truth: np.ndarray, file: Path) -> None:
-    """Image, estimated depth and measured depth below each other as PNG. (H, W, 3) uint8 RGB, (H, W) metres twice, NaN = none."""
-    dots = cv2.dilate(np.where(np.isfinite(truth), 1 / truth, 0).astype(np.float32), np.ones((2, 2), np.uint8))
-    panels = [image[..., ::-1], _colour(1 / estimate), np.where(dots[..., None] > 0, _colour(dots), 0).astype(np.uint8)]
-    _, data = cv2.imencode(".png", np.concatenate(panels))
+def depth(image: np.ndarray, estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Image, estimated depth, measured depth and relative error, two by two: (2 H, 2 W, 3) uint8 RGB.
+
+    (H, W, 3) uint8 RGB, (H, W) metres twice, NaN = none. Depth: 2 m bright to 80 m dark, logarithmic. Error: blue 0 to red 30 %.
+    """
+    thick = np.ones((2, 2), np.uint8)
+    known = np.isfinite(truth)
+    nearness = cv2.dilate(np.where(known, 1 / np.where(known, truth, 1), 0).astype(np.float32), thick)
+    dots = np.where(nearness[..., None] > 0, _by_depth(nearness), 0).astype(np.uint8)
+    wrong = np.where(known, np.abs(estimate - truth) / np.where(known, truth, 1), -1).astype(np.float32)
+    error = cv2.dilate(wrong, thick)
+    colours = cv2.applyColorMap((error.clip(0, 0.3) / 0.3 * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    errors = np.where(error[..., None] >= 0, colours, image // 3).astype(np.uint8)
+    return np.concatenate([np.concatenate([image, _by_depth(1 / estimate)], 1), np.concatenate([dots, errors], 1)])
+
+
+def save(image: np.ndarray, file: Path) -> None:
+    """(H, W, 3) uint8 RGB as PNG."""
+    _, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     write_atomically(file, data.tobytes())
 
 
-def _colour(inverse_depth: np.ndarray) -> np.ndarray:
-    """1 / metres -> (H, W, 3) uint8 BGR, 2 m bright to 80 m dark, logarithmic."""
+def _by_depth(inverse_depth: np.ndarray) -> np.ndarray:
+    """1 / metres -> (H, W, 3) uint8 RGB, 2 m bright to 80 m dark, logarithmic."""
     share = (np.log(np.maximum(inverse_depth, 1e-6)) - np.log(1 / 80)) / (np.log(1 / 2) - np.log(1 / 80))
-    return cv2.applyColorMap((share.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_MAGMA)
+    return cv2.applyColorMap((share.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_MAGMA)[..., ::-1]

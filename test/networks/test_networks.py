@@ -13,6 +13,7 @@ from depth_perception.networks.depth import DepthNet, DepthNetConfig
 from depth_perception.networks.disparity import DisparityHead, Normalise
 from depth_perception.networks.load import build, entry, load_weights, weights
 from depth_perception.networks.pose import PoseNet
+from depth_perception.networks.residual import ResidualNet
 from depth_perception.networks.student import Student, StudentConfig
 
 
@@ -159,3 +160,17 @@ def test_bias_of_a_fresh_head_is_the_logit_of_its_share():
     head = DisparityHead(1, min_depth=0.5, max_depth=50, start=5)
     share = (1 / 5 - 1 / 50) / (2 - 1 / 50)
     assert head.conv.bias.item() == pytest.approx(math.log(share / (1 - share)))
+
+
+def test_residual_net_begins_with_the_warp_and_can_only_retouch_it():
+    torch.manual_seed(0)
+    network = ResidualNet().eval()
+    warped, neighbour, depth = torch.rand(2, 3, 16, 24), torch.rand(2, 3, 16, 24), 1 + torch.rand(2, 1, 16, 24)
+    T = torch.eye(4).repeat(2, 1, 1)
+    assert torch.equal(network(warped, neighbour, depth, T), warped)
+    nn.init.normal_(network.leave.weight, std=5.0)
+    change = network(warped, neighbour, depth, T) - warped
+    assert change.abs().max() <= 0.1 + 1e-6 and change.abs().mean() > 0.01
+    turned = T + torch.eye(4)[[3, 0, 1, 2]]
+    for other in ((warped, 1 - neighbour, depth, T), (warped, neighbour, 3 * depth, T), (warped, neighbour, depth, turned)):
+        assert not torch.equal(network(*other) - other[0], change)  # distances, motion and neighbour all enter (step 1025)

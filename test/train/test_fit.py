@@ -1,16 +1,18 @@
 """The training loop: budget, schedule, checkpoints, and an honest end."""
 
-import json
+import errno
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from depth_perception.frame import BadInput
-from depth_perception.train.fit import CHECKPOINT, Budget, FitConfig, History, fit, one_cycle
+from depth_perception.train.checkpoint import load_checkpoint
+from depth_perception.train.fit import CHECKPOINT, Budget, FitConfig, History, Validation, fit, one_cycle
 
-CONFIG = FitConfig(threads=1, checkpoint_s=0.0, learning_rate=0.05)
+CONFIG = FitConfig(threads=1, checkpoint_s=0.0, snapshot_every=1, learning_rate=0.05)
 
 
 def line() -> nn.ModuleDict:
@@ -23,20 +25,23 @@ def make(step):
     return {"x": x, "y": x[:, :1] * 3 - x[:, 1:] + 1}
 
 
-def terms_of(networks, stop_at=None, broken_at=None):
+def terms_of(networks, stop_at=None, broken_at=(), before=lambda networks, step: None):
     def terms(step, batch):
         if step == stop_at:
             raise KeyboardInterrupt
+        before(networks, step)
         error = (networks["line"](batch["x"]) - batch["y"]).square().mean()
-        return {"fit": error, "other": error * (math.nan if step == broken_at else 0.1)}
+        return {"fit": error, "other": error * (math.nan if step in broken_at else 0.1)}
 
     return terms
 
 
 def run(tmp_path, steps, **options):
     networks = line()
-    resume = options.pop("resume", False)
-    history = fit(networks, terms_of(networks, **options), make, out=tmp_path, budget=Budget(steps=steps), config=CONFIG, resume=resume)
+    resume, describe = options.pop("resume", False), options.pop("describe", None)
+    config = replace(CONFIG, snapshot_every=options.pop("snapshot_every", 1))
+    history = fit(networks, terms_of(networks, **options), make, out=tmp_path, budget=Budget(steps=steps), config=config, resume=resume,
+                  describe=describe)
     return networks, history
 
 
@@ -50,16 +55,120 @@ def test_resumed_weights_equal_uninterrupted_ones(tmp_path):
     whole, _ = run(tmp_path / "whole", 6)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", 6, stop_at=3)
-    assert json.loads((tmp_path / "cut" / CHECKPOINT / "state.json").read_text())["step"] == 3
+    assert load_checkpoint(tmp_path / "cut" / CHECKPOINT, seed=0, identity={})[2].step == 3
     resumed, history = run(tmp_path / "cut", 6, resume=True)
     assert history.step == 6 and [row["step"] for row in history.rows] == [1, 2, 3, 4, 5, 6]
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_a_term_that_is_not_finite_is_named(tmp_path):
-    with pytest.raises(BadInput, match=r"'other' became nan at step 2"):
-        run(tmp_path, 5, broken_at=2)
+def test_a_term_that_is_not_finite_is_named_and_the_run_goes_on(tmp_path, capsys):
+    networks, history = run(tmp_path, 30, broken_at=(12,), describe=lambda step, places: f"bag x at {list(places)[:1]}")
+    (recovery,) = history.recoveries
+    assert recovery["step"] == 12 and "the term 'other' became nan at step 12, on bag x at [0]" in recovery["sentence"]
+    assert recovery["sentence"] in capsys.readouterr().err
+    assert history.rate == 0.5 and history.rows[12] == {"step": 13} and history.step == 30
+    assert all(x.isfinite().all() for x in networks.state_dict().values())
+    assert history.rows[-1]["fit"] < history.rows[0]["fit"]
+
+
+def test_the_weights_go_back_to_the_last_good_state(tmp_path):
+    begun_with, spoilt = {}, []
+
+    def spoil(networks, step):
+        begun_with[step] = networks["line"][0].weight.detach().clone()
+        if step == 7 and not spoilt:
+            spoilt.append(step)
+            with torch.no_grad():
+                next(networks.parameters()).fill_(float("nan"))
+
+    _, history = run(tmp_path, 9, before=spoil, snapshot_every=2)
+    assert [recovery["step"] for recovery in history.recoveries] == [7]
+    assert torch.equal(begun_with[8], begun_with[6])  # the last snapshot was taken after 6 steps
+
+
+def test_a_gradient_that_is_no_number_is_noticed(tmp_path):
+    networks = line()
+
+    def terms(step, batch):
+        x = networks["line"](batch["x"])
+        return {"root": (x * 0).clamp(min=0).sqrt().sum() if step == 3 else x.square().mean()}  # 0, whose gradient is 0 / 0
+
+    history = fit(networks, terms, make, out=tmp_path, budget=Budget(steps=6), config=CONFIG)
+    assert "the gradient of the terms root became nan at step 3" in history.recoveries[0]["sentence"]
+    assert history.step == 6 and all(p.isfinite().all() for p in networks.parameters())
+
+
+def test_a_loss_that_explodes_is_noticed(tmp_path):
+    networks = line()
+
+    def terms(step, batch):
+        error = (networks["line"](batch["x"]) - batch["y"]).square().mean()
+        return {"calm": 0 * error + 0.5, "wild": error * (1e4 if 40 <= step < 43 or step == 60 else 1)}
+
+    history = fit(networks, terms, make, out=tmp_path, budget=Budget(steps=70), config=replace(CONFIG, learning_rate=1e-4))
+    (recovery,) = history.recoveries  # one high step at 60 is no explosion
+    assert recovery["step"] == 42 and "the term 'wild' explodes" in recovery["sentence"] and "3 steps in a row" in recovery["sentence"]
+
+
+def test_too_many_recoveries_end_it_and_say_why(tmp_path):
+    with pytest.raises(BadInput, match=r"'other' became nan at step 8.*3 times before: try a smaller fit.learning_rate"):
+        run(tmp_path, 30, broken_at=(2, 4, 6, 8))
+
+
+def test_the_best_weights_are_kept(tmp_path):
+    kept = {}
+
+    def scores(step):
+        kept[step] = networks["line"][0].weight.detach().clone()
+        assert not networks.training and not torch.is_grad_enabled()
+        return {"score": {0: 4.0, 2: 3.0, 4: 1.0, 6: math.nan, 8: 2.0, 9: 1.5}[step]}
+
+    networks = line()
+    config = replace(CONFIG, validate_every=2)
+    history = fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=9), config=config,
+                  validation=Validation(scores, "score"))
+    assert history.best == {"step": 4, "score": 1.0} and history.scores[-1] == {"step": 9, "score": 1.5}
+    assert torch.equal(networks["line"][0].weight, kept[4]) and not torch.equal(kept[4], kept[9])
+
+
+def test_a_start_that_training_makes_worse_is_kept(tmp_path):
+    networks = line()
+    start = networks["line"][0].weight.detach().clone()
+    history = fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=3), config=CONFIG,
+                  validation=Validation(lambda step: {"score": float(step)}, "score"))
+    assert history.best == {"step": 0, "score": 0.0} and torch.equal(networks["line"][0].weight, start)
+
+
+def test_the_best_weights_survive_a_cut(tmp_path):
+    def scores(step):
+        return {"score": 1.0 if step == 2 else 2.0}
+
+    ends = []
+    for name, cut in (("whole", None), ("cut", 5)):
+        networks = line()
+        options = {"out": tmp_path / name, "budget": Budget(steps=8), "config": replace(CONFIG, validate_every=2),
+                   "validation": Validation(scores, "score")}
+        if cut:
+            with pytest.raises(KeyboardInterrupt):
+                fit(networks, terms_of(networks, stop_at=cut), make, **options)
+            networks = line()
+        ends.append((fit(networks, terms_of(networks), make, resume=bool(cut), **options), networks))
+    assert ends[0][0].scores == ends[1][0].scores and ends[1][0].best == {"step": 2, "score": 1.0}
+    assert torch.equal(ends[0][1]["line"][0].weight, ends[1][1]["line"][0].weight)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    run(tmp_path, 2)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("depth_perception.model.os.fsync", full)
+    with pytest.raises(BadInput, match=r"the disk is full.*the model are as they were"):
+        run(tmp_path, 4)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [CHECKPOINT]
 
 
 def test_resume_says_what_is_wrong(tmp_path):
@@ -67,8 +176,14 @@ def test_resume_says_what_is_wrong(tmp_path):
         run(tmp_path, 5, resume=True)
     run(tmp_path, 2)
     networks = line()
-    with pytest.raises(BadInput, match="seed 0, got 5"):
+    with pytest.raises(BadInput, match="--seed 0, got 5"):
         fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=4), config=CONFIG, seed=5, resume=True)
+    with pytest.raises(BadInput, match=r"trained with --bag None, got \['a'\]"):
+        fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=4), config=CONFIG, resume=True, identity={"--bag": ["a"]})
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:500])
+    with pytest.raises(BadInput, match="cannot be read"):
+        run(tmp_path / "half", 5, resume=True)
     other = nn.ModuleDict({"line": nn.Linear(2, 1)})
     with pytest.raises(BadInput, match="another network"):
         fit(other, terms_of(other), make, out=tmp_path, budget=Budget(steps=4), config=CONFIG, resume=True)

@@ -46,3 +46,9 @@ def test_the_shipped_file_names_the_defaults(request):
     file = request.config.rootpath / "config" / "train" / "depth.yaml"
     assert len(yaml.safe_load(file.read_text())) > 5
     assert from_yaml(Config(), file) == Config()
+
+
+@pytest.mark.parametrize("name", ["depth_only", "video", "literal"])
+def test_the_other_shipped_files_fit(request, name):
+    file = request.config.rootpath / "config" / "train" / f"{name}.yaml"
+    assert from_yaml(Config(), file) != Config()

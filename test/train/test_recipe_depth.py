@@ -1,5 +1,6 @@
 """The recipe of `train depth` on a world with known answers: a painted wall, passed sideways."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -142,7 +143,7 @@ def test_views_without_neighbours_have_the_distance_alone():
 def bag(tmp_path, monkeypatch):
     file = tmp_path / "wall.mcap"
     file.write_bytes(b"a bag")
-    monkeypatch.setattr(recipe, "frames", lambda path, **options: drive())
+    monkeypatch.setattr(recipe, "FrameReader", lambda path, **options: drive())
     return file
 
 
@@ -189,6 +190,169 @@ def test_bfloat16_keeps_depth_and_pose_in_float32(bag, tmp_path):
     assert recipe.train([bag], tmp_path / "m", config=config, budget=Budget(steps=2), batch=2).step == 2
 
 
-def test_init_wants_a_model(tmp_path):
+def test_init_wants_a_model_of_the_same_kind(bag, tmp_path):
     with pytest.raises(BadInput, match="wanted a model directory"):
         recipe.new_networks(TINY, tmp_path / "none")
+    out = tmp_path / "model"
+    recipe.train([bag], out, config=TINY, budget=Budget(steps=1), batch=2)
+    with pytest.raises(BadInput, match="is a Student, the configuration asks for a DepthNet; give --network student"):
+        recipe.new_networks(replace(TINY, network="s1"), out)
+    with pytest.raises(BadInput, match=r"channels=\(4, 4, 4, 4, 4\).*asks for .*channels=\(8, 8, 8, 8, 8\)"):
+        recipe.new_networks(replace(TINY, student=StudentConfig(channels=(8,) * 5)), out)
+    assert recipe.new_networks(replace(TINY, student=StudentConfig()), out)["depth"].config.channels == (4,) * 5  # the default asks nothing
+    whole = (out / "depth.safetensors").read_bytes()
+    for content, said in ((whole[:-100], "do not fit"), (b"", "do not fit"), (None, "depth.safetensors is missing")):
+        (out / "depth.safetensors").unlink()
+        if content is not None:
+            (out / "depth.safetensors").write_bytes(content)
+        else:
+            (out / "depth.safetensors.bak").write_bytes(whole)
+        with pytest.raises(BadInput, match=said):
+            recipe.train([bag], tmp_path / "next", config=TINY, budget=Budget(steps=1), batch=2, init=out)
+    assert not (tmp_path / "next").exists()
+
+
+def long_drive(path, **options):
+    return drive(14)
+
+
+def test_the_weights_that_score_best_on_held_out_frames_are_the_model(bag, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "FrameReader", long_drive)
+    config = replace(TINY, validate=0.2, fit=replace(TINY.fit, validate_every=3))
+    seen = {}
+    honest = recipe.depth_scores.score
+
+    def score(networks, drives, config):
+        row = honest(networks, drives, config)
+        row["metric_abs_rel"] = 1.0 / (1 + len(seen)) if len(seen) < 3 else 2.0
+        seen[len(seen)] = networks["depth"].state_dict()["heads.0.conv.bias"].clone()
+        return row
+
+    monkeypatch.setattr(recipe.depth_scores, "score", score)
+    history = recipe.train([bag], tmp_path / "m", config=config, budget=Budget(steps=10), batch=2)
+    assert [row["step"] for row in history.scores] == [0, 3, 6, 9, 10] and history.best["step"] == 6
+    lineage = model.load(tmp_path / "m").lineage
+    assert lineage["best"] == history.scores[2] and lineage["last"] == history.scores[-1] and lineage["held_out"] == 2
+    kept = recipe.new_networks(config, tmp_path / "m")["depth"].state_dict()["heads.0.conv.bias"]
+    assert torch.equal(kept, seen[2]) and not torch.equal(kept, seen[4])
+    assert set(lineage["best"]) == {"step", "metric_abs_rel", "median_scaled_abs_rel", "match"}
+    assert cv2.imread(str(tmp_path / "m" / "report" / "held_out.png")) is not None
+
+
+def test_scores_are_the_standard_errors_of_known_depths():
+    drives = Drives(TINY.samples, validate=0.2)
+    drives.add(drive(14))
+    view_fy = 130 * 64 / 96  # of the full view
+    networks = nn.ModuleDict({"depth": Known(), "pose": KnownPose()}).eval()
+    for network in networks.values():
+        network.fy, network.metres, network.sign = torch.full((2,), view_fy), 1.2 * WALL_M, 1.0
+    scores = recipe.depth_scores.score(networks, drives, TINY)
+    assert scores["metric_abs_rel"] == pytest.approx(0.2, abs=1e-4) and scores["median_scaled_abs_rel"] == pytest.approx(0, abs=1e-4)
+
+
+def test_learning_from_video_alone_needs_no_lidar_and_keeps_what_rebuilds_best(bag, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "FrameReader", lambda path, **options: (replace(frame, scan=None) for frame in drive(14)))
+    with pytest.raises(BadInput, match="nothing in common"):
+        recipe.train([bag], tmp_path / "m", config=TINY, budget=Budget(steps=1), batch=2)
+    video = replace(TINY, distance=0.0, motion=0.0, validate=0.2)
+    history = recipe.train([bag], tmp_path / "m", config=video, budget=Budget(steps=4), batch=2)
+    assert all(set(row) == {"step", "match", "smooth"} for row in history.rows)
+    drives, _ = recipe.read([bag], video)
+    assert recipe.depth_scores.validation(nn.ModuleDict(), drives, video, []).criterion == "match"
+
+
+def test_the_residual_network_begins_as_the_plain_warp_learns_and_stays_out_of_the_model(bag, tmp_path):
+    data = window(pairs=True, flip=0.0)
+    residual = replace(TINY, reconstruction="residual")
+    networks = knowing(data)
+    networks["residual"] = recipe.new_networks(residual)["residual"].eval()
+    networks["depth"].metres *= 1.3
+    plain, retouched = (recipe.terms(networks, data, config)["match"] for config in (TINY, residual))
+    assert torch.equal(plain, retouched)
+    retouched.backward()
+    assert networks["residual"].leave.bias.grad.abs().max() > 0
+    history = recipe.train([bag], tmp_path / "m", config=residual, budget=Budget(steps=3), batch=2)
+    assert history.step == 3 and sorted(model.load(tmp_path / "m").networks) == ["depth", "pose"]
+    assert not (tmp_path / "m" / "residual.safetensors").exists()
+
+
+def test_velocity_wants_the_length_of_the_motion_only():
+    data = window(pairs=True, flip=0.0)
+    config = replace(TINY, velocity=2.0)
+    data["travelled"][:] = STEP_M
+    assert recipe.terms(knowing(data), data, config)["velocity"] < 1e-5
+    back = recipe.terms(knowing(data, sign=-1.0), data, config)["velocity"]
+    assert back < 1e-5  # a length has no direction
+    data["travelled"][:, 0] = float("nan")
+    data["travelled"][:, 1] = STEP_M + 0.5
+    assert recipe.terms(knowing(data), data, config)["velocity"].item() == pytest.approx(2 * 0.5 * (1 / (data["K"][:, 1, 1] / 240)).mean())
+
+
+def test_a_poisoned_frame_is_named_by_its_bag_and_stamp(bag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipe, "FrameReader", long_drive)
+    honest = Batches.__call__
+
+    def poisoned(self, step, *, pairs):
+        out = honest(self, step, pairs=pairs)
+        for place, (_, i) in enumerate(self.windows_of(step)):
+            if i == 5:
+                out["image"][place, 0, 3, 3] = float("nan")
+        return out
+
+    monkeypatch.setattr(Batches, "__call__", poisoned)
+    history = recipe.train([bag], tmp_path / "m", config=TINY, budget=Budget(steps=8), batch=3)
+    recovered = history.recoveries
+    assert 1 <= len(recovered) <= 3 and all(each["sentence"].endswith(f"on bag {bag} at 500000000 ns") for each in recovered)
+    assert "became nan" in capsys.readouterr().err
+    assert model.load(tmp_path / "m").lineage["recoveries"] == recovered
+    assert all(x.isfinite().all() for x in recipe.new_networks(TINY, tmp_path / "m").state_dict().values())
+    with pytest.raises(BadInput, match="try a smaller"):
+        recipe.train([bag], tmp_path / "n", config=TINY, budget=Budget(steps=80), batch=3)
+    assert not (tmp_path / "n" / "manifest.json").exists()
+
+
+def test_resume_wants_the_same_bags_and_configuration(bag, tmp_path):
+    out = tmp_path / "m"
+    recipe.train([bag], out, config=TINY, budget=Budget(steps=1), batch=2)
+    with pytest.raises(BadInput, match="was trained with --batch 2, got 4"):
+        recipe.train([bag], out, config=TINY, budget=Budget(steps=2), batch=4, resume=True)
+    with pytest.raises(BadInput, match="was trained with the configuration"):
+        recipe.train([bag], out, config=replace(TINY, alpha=0.5), budget=Budget(steps=2), batch=2, resume=True)
+    bag.write_bytes(b"another bag")
+    with pytest.raises(BadInput, match="was trained with --bag"):
+        recipe.train([bag], out, config=TINY, budget=Budget(steps=2), batch=2, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_model(bag, tmp_path, monkeypatch):
+    out = tmp_path / "m"
+    recipe.train([bag], out, config=TINY, budget=Budget(steps=1), batch=2)
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file() and file.name != "checkpoint.safetensors"}
+
+    def then(stage, history):
+        (stage / "depth.onnx").write_bytes(b"half of")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(BadInput, match=r"the disk is full.*as it was"):
+        recipe.train([bag], out, config=TINY, budget=Budget(steps=2), batch=2, seed=1, then=then)
+    after = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file() and file.name != "checkpoint.safetensors"}
+    assert after == before and not list(out.glob(".*"))
+    with pytest.raises(BadInput, match="wanted a directory, it is a file"):
+        recipe.train([bag], bag, config=TINY, budget=Budget(steps=1), batch=2)
+
+
+def test_tensorboard_holds_curves_and_pictures(bag, tmp_path, monkeypatch):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr(recipe, "FrameReader", long_drive)
+    recipe.train([bag], tmp_path / "m", config=replace(TINY, validate=0.2), budget=Budget(steps=4), batch=2)
+    seen = events.EventAccumulator(str(tmp_path / "m" / "tensorboard"), size_guidance={"images": 0}).Reload()
+    assert {"training/distance", "training/match", "held_out/metric_abs_rel"} <= set(seen.Tags()["scalars"])
+    assert [event.step for event in seen.Scalars("training/distance")] == [1, 2, 3, 4]
+    picture = cv2.imdecode(np.frombuffer(seen.Images("held_out/0")[0].encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (128, 256, 3)
+
+
+def test_extrinsics_that_look_wrong_are_a_warning_in_the_lineage(bag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipe.EdgeAlignment, "warning", lambda self: f"turned, by {len(self.edges)} frames")
+    recipe.train([bag], tmp_path / "m", config=TINY, budget=Budget(steps=1), batch=2)
+    assert model.load(tmp_path / "m").lineage["warnings"] == [f"bag {bag}: turned, by 1 frames"]
+    assert f"warning: bag {bag}: turned" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""Windows of drives -> batches of tensors."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth_perception.geometry import pose
+from depth_perception.samples.colour import recolour
+from depth_perception.samples.drives import Drive, Drives
+from depth_perception.samples.view import View, full_view, random_view
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """One view of a window: images before recolouring and after it, (1 or 3, H, W, 3) uint8: the current one, previous and next."""
+
+    clean: list[np.ndarray]
+    images: list[np.ndarray]
+    K: np.ndarray
+    depth: np.ndarray
+    motions: list[np.ndarray]
+    travelled_m: list[float]
+
+
+class Batches:
+    """Random batches: `batches(step, pairs=True)` -> dict of tensors, the same for the same seed and step.
+
+    image (B, 3, H, W) 0..1; K (B, 3, 3) float32 pixels of it; depth (B, 1, H, W) metres, NaN = none;
+    with pairs also neighbours (B, 2, 3, H, W): previous and next, and target and others: the same images before recolouring,
+    for photometric losses; motions (B, 2, 4, 4), measured T_previous_image and T_next_image, metres, NaN = none; and
+    travelled (B, 2), metres to the previous and to the next by the bag's odometry, NaN = none.
+    Views of pairs hardly zoom, since a pose network cannot tell rotation from focal length.
+    """
+
+    def __init__(self, drives: Drives, *, height: int, width: int, batch: int, seed: int) -> None:
+        self.drives, self.height, self.width, self.batch, self.seed = drives, height, width, batch, seed
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
+
+    def __call__(self, step: int, *, pairs: bool) -> dict[str, Tensor]:
+        config = self.drives.config
+        windows = []
+        for k, (which, i) in enumerate(self.windows_of(step)):
+            rng = np.random.default_rng((self.seed, step, k))
+            drive = self.drives.drives[which]
+            view = random_view(rng, drive.images[i].shape[:2], config, height=self.height, width=self.width, zoom=not pairs)
+            clean = _images(drive, i, view, pairs=pairs)
+            share = config.pair_colour if pairs else config.colour
+            images = recolour(rng, clean, config) if rng.random() < share else clean
+            windows.append(_window(drive, i, view, clean, images))
+        return _batch(windows, pairs=pairs)
+
+    def windows_of(self, step: int) -> list[tuple[int, int]]:
+        """The (drive, frame) of a step's batch."""
+        return [self.drives.windows[self._window(step * self.batch + k)] for k in range(self.batch)]
+
+    def describe(self, step: int, places: Sequence[int]) -> str:
+        """The frames at some places of a step's batch in words: bags and stamps."""
+        stamps: dict[str, list[int]] = {}
+        for place in places:
+            which, i = self.windows_of(step)[place]
+            drive = self.drives.drives[which]
+            stamps.setdefault(drive.name, []).append(drive.stamps[i])
+        return "; ".join(f"{name} at {', '.join(map(str, sorted(set(each))))} ns" for name, each in stamps.items())
+
+    def _window(self, draw: int) -> int:
+        """Every window once per epoch, in an order that depends on the seed and the epoch alone."""
+        count = len(self.drives.windows)
+        epoch, position = divmod(draw, count)
+        order = self._order  # read once: two threads ask
+        if order[0] != epoch:
+            order = self._order = (epoch, np.random.default_rng((self.seed, 7, epoch)).permutation(count))
+        return int(order[1][position])
+
+
+def held_out(drives: Drives, *, height: int, width: int, most: int, batch: int = 4) -> Iterator[dict[str, Tensor]]:
+    """At most so many held-out windows, spread evenly, as they are: the full view, batch by batch, keys as of `Batches` with pairs."""
+    places = np.unique(np.linspace(0, len(drives.held_out) - 1, min(most, len(drives.held_out))).round().astype(int))
+    chosen = [drives.held_out[place] for place in places]
+    for first in range(0, len(chosen), batch):
+        windows = []
+        for which, i in chosen[first : first + batch]:
+            drive = drives.drives[which]
+            view = full_view(drive.images[i].shape[:2], height=height, width=width)
+            clean = _images(drive, i, view, pairs=True)
+            windows.append(_window(drive, i, view, clean, clean))
+        yield _batch(windows, pairs=True)
+
+
+def _images(drive: Drive, i: int, view: View, *, pairs: bool) -> list[np.ndarray]:
+    return [view.image(drive.images[j]) for j in ([i, i - 1, i + 1] if pairs else [i])]
+
+
+def _window(drive: Drive, i: int, view: View, clean: list[np.ndarray], images: list[np.ndarray]) -> _Window:
+    motions = [view.motion(pose.inverse(drive.motions[i])), view.motion(drive.motions[i + 1])]
+    travelled = [drive.travelled_m[i], drive.travelled_m[i + 1]]
+    return _Window(clean, images, view.K(drive.K), view.depth(drive.points[i], drive.K), motions, travelled)
+
+
+def _batch(windows: list[_Window], *, pairs: bool) -> dict[str, Tensor]:
+    seen = _tensor([window.images for window in windows])
+    out = {
+        "image": seen[:, 0].contiguous(memory_format=torch.channels_last),
+        "K": torch.from_numpy(np.stack([window.K for window in windows]).astype(np.float32)),
+        "depth": torch.from_numpy(np.stack([window.depth for window in windows])[:, None]),
+    }
+    if pairs:
+        before = _tensor([window.clean for window in windows])
+        out |= {"neighbours": seen[:, 1:], "target": before[:, 0], "others": before[:, 1:],
+                "motions": torch.from_numpy(np.array([window.motions for window in windows], np.float32)),
+                "travelled": torch.from_numpy(np.array([window.travelled_m for window in windows], np.float32))}
+    return out
+
+
+def _tensor(windows: list[list[np.ndarray]]) -> Tensor:
+    """B windows of N (H, W, 3) uint8 images -> (B, N, 3, H, W) float32 0..1."""
+    return torch.from_numpy(np.stack([np.stack(images) for images in windows])).permute(0, 1, 4, 2, 3).float().div_(255)
+
+
+def ahead(make: Callable[[int], dict[str, Tensor]], start: int, *, depth: int = 3) -> Generator[dict[str, Tensor], None, None]:
+    """make(start), make(start + 1), ... for ever, made by one thread up to `depth` batches ahead. Close the generator to stop it."""
+    ready: queue.Queue = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def work() -> None:
+        step = start
+        while not stop.is_set():
+            try:
+                item: object = make(step)
+            except BaseException as error:  # handed to the caller, who raises it
+                item = error
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, BaseException):
+                return
+            step += 1
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,202 @@
+"""Drives in memory, and the places in them where a training window can be cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from depth_perception.frame import BadInput, Calibration, Frame
+from depth_perception.geometry import camera, lidar
+from depth_perception.geometry.registration import camera_motion
+from depth_perception.samples.config import SampleConfig
+
+# A lens outside of these is no rectified pinhole camera, but a calibration with a wrong unit or a slipped decimal.
+_FIELD_OF_VIEW_DEG = (3.0, 170.0)
+_SQUARE = 2.0
+
+
+@dataclass(eq=False)
+class Drive:
+    """One continuous drive in memory.
+
+    name: of its bag. images: (N, h, w, 3) uint8 RGB; K: (3, 3) of these; points: per frame (M, 3) float32 inside the view, camera
+    frame, metres, far ones first; stamps: (N,) int64 ns; motions: per frame (4, 4) T_this_previous measured from the previous
+    frame's points (geometry.registration), NaN where that gave no answer; travelled_m: per frame what the camera has travelled since
+    the previous one by the bag's odometry, NaN where unknown; flows_px: per frame the median shift of corners since the previous
+    one, pixels of `images`, NaN where nobody asked or nothing was found.
+    """
+
+    name: str
+    K: np.ndarray
+    images: list[np.ndarray] = field(default_factory=list)
+    points: list[np.ndarray] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
+    motions: list[np.ndarray] = field(default_factory=list)
+    travelled_m: list[float] = field(default_factory=list)
+    flows_px: list[float] = field(default_factory=list)
+
+    def has_moved(self, i: int, config: SampleConfig) -> bool:
+        """Whether the camera moved between frames i - 1 and i, as far as anything tells."""
+        for metres in (self.travelled_m[i], float(np.linalg.norm(self.motions[i][:3, 3]))):
+            if np.isfinite(metres):
+                return metres >= config.min_motion_m
+        return not self.flows_px[i] < config.min_flow_px
+
+
+@dataclass
+class Drives:
+    """Drives and the places in them where a window (previous, current, next) can be cut: (drive, frame).
+
+    validate: this share of every drive's windows, its last ones, is held out: they go to `held_out`, and the two windows before them,
+    which share an image with them, to neither; a drive too short for that is trained on as a whole. needs_scan: whether a window's
+    middle image must have LiDAR points in view (not when learning from video alone). dropped: what was left out, and how often.
+    """
+
+    config: SampleConfig = field(default_factory=SampleConfig)
+    validate: float = 0.0
+    needs_scan: bool = True
+    drives: list[Drive] = field(default_factory=list)
+    windows: list[tuple[int, int]] = field(default_factory=list)
+    held_out: list[tuple[int, int]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, frames: Iterable[Frame], *, name: str = "frames", travelled: Callable[[int, int], float] | None = None) -> None:
+        """Reads a drive once. travelled: (stamp, stamp) ns -> metres between them by the bag's odometry, NaN = unknown.
+
+        BadInput, and nothing added, when it has no window: three images in a row that show something and move, the middle one with
+        LiDAR points in view; or when its K cannot be that of a pinhole camera.
+        """
+        drive, scans = self._read(frames, name, travelled)
+        images = 0 if drive is None else len(drive.images)
+        count = 0 if drive is None else sum(len(points) > 0 for points in drive.points)
+        seen = f"{images} images, {count} with LiDAR in view"
+        if drive is None or images < 3:
+            raise BadInput(f"{name}: wanted three images in a row within {self.config.max_gap_s} s steps and a scan, got {seen}")
+        if self.needs_scan and count == 0:
+            raise BadInput(f"{name}: the LiDAR and the camera have nothing in common ({seen}): {scans.excuse()}")
+        windows, dropped = self._windows(drive)
+        if not windows and dropped["standing still"]:
+            raise BadInput(f"{name}: the car stands still in all {dropped['standing still']} windows (it moves less than "
+                           f"{self.config.min_motion_m} m from image to image): nothing can be learned from motion")
+        if not windows and dropped["empty"]:
+            raise BadInput(f"{name}: the images show nothing (black or one colour) in all {dropped['empty']} windows")
+        if not windows:
+            raise BadInput(f"{name}: wanted three images in a row within {self.config.max_gap_s} s steps and a scan, got {seen}")
+        place = len(self.drives)
+        held = windows[len(windows) - int(self.validate * len(windows)) :]
+        trained = [i for i in windows if not held or i < held[0] - 2]
+        if not trained:  # too short to be divided
+            held, trained = [], windows
+        self.drives.append(drive)
+        self.windows += [(place, i) for i in trained]
+        self.held_out += [(place, i) for i in held]
+        self.dropped += dropped
+
+    def _read(self, frames: Iterable[Frame], name: str, travelled: Callable[[int, int], float] | None) -> tuple[Drive | None, _Scans]:
+        drive: Drive | None = None
+        scans = _Scans()
+        grey_before: np.ndarray = np.zeros((0, 0), np.uint8)
+        rng = np.random.default_rng(0)
+        for frame in frames:
+            height, width = frame.image.shape[:2]
+            h = min(height, self.config.storage_height)
+            w = round(width * h / height)
+            if drive is None:
+                _check_lens(frame.calibration, name)
+                drive = Drive(name, camera.resize_K(frame.calibration.K, from_size=(height, width), to_size=(h, w)))
+            elif drive.images[0].shape[:2] != (h, w):
+                raise BadInput(f"{name}: wanted one image size in a drive, got {drive.images[0].shape[:2]} and then {(h, w)} (scaled)")
+            image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_AREA)
+            grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+            moved, metres, flow = None, np.nan, np.nan
+            if drive.images:
+                moved = camera_motion(grey_before, grey, drive.points[-1], frame.calibration.K)
+                metres = travelled(drive.stamps[-1], frame.stamp_ns) if travelled is not None else np.nan
+                if moved is None and not np.isfinite(metres):
+                    flow = corner_flow(drive.images[-1], image)
+            drive.images.append(image)
+            drive.motions.append(np.full((4, 4), np.nan) if moved is None else moved)
+            drive.travelled_m.append(metres)
+            drive.flows_px.append(flow)
+            drive.points.append(_points_in_view(frame, self.config.max_points, rng))
+            drive.stamps.append(frame.stamp_ns)
+            scans.add(frame)
+            grey_before = grey
+        return drive, scans
+
+    def _windows(self, drive: Drive) -> tuple[list[int], Counter[str]]:
+        """The middle frames of the drive's windows, and why others are none."""
+        close = np.diff(drive.stamps) < self.config.max_gap_s * 1e9
+        shows = [image.mean(2).std() >= self.config.min_contrast for image in drive.images]
+        windows, dropped = [], Counter[str]()
+        for i in range(1, len(drive.images) - 1):
+            if not (close[i - 1] and close[i]):
+                dropped["beside a gap"] += 1
+            elif self.needs_scan and not len(drive.points[i]):
+                dropped["without LiDAR"] += 1
+            elif not all(shows[i - 1 : i + 2]):
+                dropped["empty"] += 1
+            elif not (drive.has_moved(i, self.config) or drive.has_moved(i + 1, self.config)):
+                dropped["standing still"] += 1
+            else:
+                windows.append(i)
+        return windows, dropped
+
+
+@dataclass
+class _Scans:
+    """How far the scans of a drive got towards the image."""
+
+    paired: int = 0
+    placed: int = 0
+
+    def add(self, frame: Frame) -> None:
+        self.paired += frame.scan is not None
+        self.placed += frame.scan is not None and frame.calibration.T_camera_lidar is not None
+
+    def excuse(self) -> str:
+        if not self.paired:
+            return "no scan was taken within reach of any image; is there a LiDAR, and is its clock the camera's?"
+        if not self.placed:
+            return "the transform between their frames is not known; give a calibration file"
+        return f"not one point of {self.placed} scans falls into its image; are the extrinsics right?"
+
+
+def corner_flow(before: np.ndarray, after: np.ndarray) -> float:
+    """Median shift of corners between two (H, W, 3) uint8 images of one size, pixels; NaN when hardly any is found again."""
+    a, b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, after))
+    corners = cv2.goodFeaturesToTrack(a, 300, 0.003, 5)
+    if corners is None:
+        return float("nan")
+    there, found, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, None, winSize=(11, 11), maxLevel=3)  # type: ignore[call-overload]
+    shifts = np.linalg.norm(there - corners, axis=2)[found == 1]
+    return float(np.median(shifts)) if len(shifts) >= 10 else float("nan")
+
+
+def _check_lens(calibration: Calibration, name: str) -> None:
+    fx, fy = calibration.K[0, 0], calibration.K[1, 1]
+    least, most = _FIELD_OF_VIEW_DEG
+    for focal, size, axis in ((fx, calibration.width, "horizontally"), (fy, calibration.height, "vertically")):
+        angle = np.degrees(2 * np.arctan(size / (2 * focal)))
+        if not least <= angle <= most:
+            raise BadInput(f"{name}: K: a focal length of {focal:g} px for {size} px sees {angle:.2f} degrees {axis}; "
+                           f"wanted {least:g} to {most:g}, as a pinhole camera has")
+    if not 1 / _SQUARE <= fx / fy <= _SQUARE:
+        raise BadInput(f"{name}: K: wanted about the same focal length both ways, got fx={fx:g} fy={fy:g}")
+
+
+def _points_in_view(frame: Frame, limit: int, rng: np.random.Generator) -> np.ndarray:
+    if frame.scan is None or frame.calibration.T_camera_lidar is None:
+        return np.zeros((0, 3), np.float32)
+    points = lidar.in_camera(frame.scan, frame.calibration)
+    pixels, z = camera.project(frame.calibration.K, points)
+    inside = (z > 0.5) & (pixels >= 0).all(1) & (pixels <= [frame.calibration.width - 1, frame.calibration.height - 1]).all(1)
+    points = points[inside]
+    if len(points) > limit:
+        points = points[rng.choice(len(points), limit, replace=False)]
+    # Far ones first: a plain assignment then leaves the nearest point in a pixel.
+    return np.ascontiguousarray(points[np.argsort(-points[:, 2])], np.float32)

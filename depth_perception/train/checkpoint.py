@@ -1,0 +1,96 @@
+"""A training's whole state, in memory and in one file: what a run goes on from, or goes back to."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from depth_perception.frame import BadInput
+from depth_perception.model import write_atomically
+from depth_perception.train.history import History
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Copies of the weights and of the optimiser's moments."""
+
+    weights: dict[str, Tensor]
+    moments: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, networks: nn.Module, optimiser: torch.optim.Optimizer) -> Snapshot:
+        """Copies what there is now."""
+        moments = {f"{i}.{name}": value.detach().clone()
+                   for i, values in optimiser.state_dict()["state"].items() for name, value in values.items()}
+        return cls(copied(networks), moments)
+
+    def restore(self, networks: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Puts it back; the snapshot stays as it is."""
+        networks.load_state_dict(self.weights)
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in self.moments.items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value.clone()
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def copied(networks: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors, copied."""
+    return {name: value.detach().clone() for name, value in networks.state_dict().items()}
+
+
+def save_checkpoint(path: Path, snapshot: Snapshot, best: dict[str, Tensor] | None, history: History, *, seed: int,
+                    identity: dict[str, Any]) -> None:
+    """Everything in one safetensors file, replaced as a whole: a kill at any moment leaves the old one or the new one."""
+    tensors = {f"network.{name}": value for name, value in snapshot.weights.items()}
+    tensors |= {f"optimiser.{name}": value for name, value in snapshot.moments.items()}
+    tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
+    state = {"seed": seed, "identity": identity, "history": asdict(history)}
+    content = save({name: value.contiguous() for name, value in tensors.items()} | {"rng": torch.get_rng_state()},
+                   metadata={"state": json.dumps(state)})
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({_reason(error)}); the checkpoint before it and the model are as they were") from error
+
+
+def load_checkpoint(path: Path, *, seed: int, identity: dict[str, Any]) -> tuple[Snapshot, dict[str, Tensor] | None, History]:
+    """What `save_checkpoint` wrote; BadInput when there is none, or it is of another seed, other bags or another configuration."""
+    if not path.is_file():
+        raise BadInput(f"--resume: no checkpoint in {path.parent}; was it trained with --out {path.parent}?")
+    try:
+        with safe_open(path, "pt") as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict: it has no iterator)
+        history = History(**state["history"])
+        before = {"--seed": state["seed"], **state["identity"]}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"--resume: the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+    now = {"--seed": seed, **json.loads(json.dumps(identity))}
+    for name in now.keys() | before.keys():
+        if now.get(name) != before.get(name):
+            raise BadInput(f"--resume: the checkpoint in {path.parent} was trained with {name} {before.get(name)}, got {now.get(name)}")
+    torch.set_rng_state(tensors["rng"])
+    parts = {part: {name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)}
+             for part in ("network.", "optimiser.", "best.")}
+    return Snapshot(parts["network."], parts["optimiser."]), parts["best."] or None, history
+
+
+def clear_leftovers(out: Path) -> None:
+    """Removes what a killed run was in the middle of writing."""
+    for file in out.glob(f".{CHECKPOINT}.*"):
+        file.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    return "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)

@@ -1,0 +1,87 @@
+"""The configuration of `train depth`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.losses import distance
+from depth_perception.networks.depth import DepthNetConfig
+from depth_perception.networks.pose import PoseNetConfig
+from depth_perception.networks.residual import ResidualNetConfig
+from depth_perception.networks.student import StudentConfig
+from depth_perception.samples import SampleConfig
+from depth_perception.train.fit import FitConfig
+
+NETWORKS = ("student", "s1")
+MASKS = ("moved", "unchanged", "voted", "none")
+MATCHES = ("matching", "difference")
+SMOOTHS = ("edge_aware", "literal", "literal_relative")
+RECONSTRUCTIONS = ("inverse_warp", "residual")
+
+
+@dataclass(frozen=True)
+class Config:
+    """S1's total loss (claim 5): match * (M . L_match) + smooth * L_smooth + distance * L_dist, and ours for the pose network:
+    motion * losses.distance.carried, with the motion measured from LiDAR points followed through the images (no labels either).
+    A photometric loss alone needs hours to teach a fresh pose network which way the car drives; 0 leaves S1 as it is.
+    With distance and motion at 0, bags need no LiDAR: learning from video alone. velocity: weight of losses.distance.travelled, which
+    gives such learning its metres from the bag's odometry; velocity_source: its topic, or PARENT:CHILD of the bag's TF; "" finds it.
+
+    reconstruction: S1 step 1025, the plain inverse warp, or `residual`: retouched by a small network that is trained along and left
+    out of the model. mask: M of losses.static_mask. distance_mode: one of losses.distance; "depth" is the working default, which the
+    modes that need a motion fall back to on steps without neighbours. distance_as: the distances are depth z, or range, along the
+    ray, as the text has them; distance_reduction: mean over the measured pixels, or the text's sum. match_mode, smooth_mode:
+    losses.photometric and losses.smoothness; the first of each is the default, the others are S1's simple and literal forms.
+    match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal).
+    match_strides: they are computed on images so many times smaller, and averaged: the coarse ones see large motions, the fine
+    ones make them exact.
+    coarse: weight of the coarser scales' distance loss.
+    validate: the last share of every bag is held out and scored, and the weights that score best are the model; 0: the last ones are.
+    validate_frames: at most so many held-out frames are scored.
+    """
+
+    network: str = "student"
+    height: int = 128
+    width: int = 416
+    canonical_focal_px: float = 240.0
+    match: float = 1.0
+    smooth: float = 1e-3
+    distance: float = 1.0
+    motion: float = 1.0
+    velocity: float = 0.0
+    velocity_source: str = ""
+    distance_mode: str = "depth"
+    distance_as: str = "z"
+    distance_reduction: str = "mean"
+    coarse: float = 0.3
+    reconstruction: str = "inverse_warp"
+    match_mode: str = "matching"
+    smooth_mode: str = "edge_aware"
+    alpha: float = 0.85
+    mask: str = "voted"
+    match_every: int = 2
+    match_strides: tuple[int, ...] = (2, 4, 8)
+    validate: float = ranged(0.1, 0, 0.5)
+    validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
+    student: StudentConfig = field(default_factory=StudentConfig)
+    s1: DepthNetConfig = field(default_factory=DepthNetConfig)
+    pose: PoseNetConfig = field(default_factory=PoseNetConfig)
+    residual: ResidualNetConfig = field(default_factory=ResidualNetConfig)
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        known = {"network": NETWORKS, "mask": MASKS, "match_mode": MATCHES, "smooth_mode": SMOOTHS, "distance_mode": distance.MODES,
+                 "reconstruction": RECONSTRUCTIONS, "distance_as": ("z", "range"), "distance_reduction": ("mean", "sum")}
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise BadInput(f"{name}: wanted one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
+            raise BadInput(f"network input: wanted sides divisible by 32, got {self.width}x{self.height}")
+
+    @property
+    def needs_scan(self) -> bool:
+        """Whether anything is learned from LiDAR."""
+        return self.distance > 0 or self.motion > 0

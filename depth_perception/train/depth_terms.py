@@ -1,0 +1,126 @@
+"""The loss terms of `train depth` (S1 claim 5): one batch and the networks in, weighted terms out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depth_perception.losses import distance, photometric, smoothness, static_mask
+from depth_perception.losses.motion import inverse, motion
+from depth_perception.losses.reconstruction import inverse_warp
+from depth_perception.train.depth_config import Config
+
+
+def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The weighted terms of one batch (samples.Batches). Everything runs in canonical metres, images and motion alike."""
+    ratio = (data["K"][:, 1, 1] / config.canonical_focal_px).view(-1, 1, 1, 1)
+    truth = data["depth"] / ratio
+    depths = networks["depth"](data["image"])
+    if "target" not in data:
+        return {"distance": config.distance * _distance(depths, truth, data["K"], config)}
+
+    B, N = data["neighbours"].shape[:2]
+    T = _motions(networks["pose"], data["image"], data["neighbours"])
+    measured = data["motions"].flatten(0, 1).clone()
+    measured[:, :3, 3] /= ratio.view(-1, 1).repeat_interleave(N, 0)
+    out = {}
+    if config.distance:
+        pair = {"predicted": T.view(B, N, 4, 4)[:, 0], "measured_motion": measured.view(B, N, 4, 4)[:, 0]}
+        out["distance"] = config.distance * _distance(depths, truth, data["K"], config, pair)
+    if config.motion:
+        carried = distance.carried(truth.repeat_interleave(N, 0), data["K"].repeat_interleave(N, 0), predicted=T, measured_motion=measured)
+        out["motion"] = config.motion * carried
+    if config.velocity:
+        out["velocity"] = config.velocity * distance.travelled(T, (data["travelled"] / ratio.view(-1, 1)).flatten())
+    matches = []
+    for stride in config.match_strides:
+        target, others, K, depth = _smaller(data, depths[0], stride)
+        matches.append(_match(networks, depth, target, others, K, T, config))
+        if stride == min(config.match_strides):
+            out["smooth"] = config.smooth * _smooth(depth, target, config)
+    out["match"] = config.match * torch.stack(matches).mean()
+    return out
+
+
+def _motions(pose: nn.Module, image: Tensor, neighbours: Tensor) -> Tensor:
+    """(B, 3, H, W) and its (B, 2, 3, H, W) previous and next images -> (2 B, 4, 4) T_neighbour_image.
+
+    The network always sees the earlier image first, as when driving; asked both ways round it would first have to learn to tell
+    forward from backward. The motion to the previous image is the inverse of what it says.
+    """
+    previous, following = neighbours.unbind(1)
+    T_image_previous, T_following_image = motion(pose(torch.cat([previous, image]), torch.cat([image, following]))).chunk(2)
+    return torch.stack([inverse(T_image_previous), T_following_image], 1).flatten(0, 1)
+
+
+def _match(networks: nn.ModuleDict, depth: Tensor, target: Tensor, others: Tensor, K: Tensor, T: Tensor, config: Config) -> Tensor:
+    """M . L_match: the best of the neighbours' reconstructions per pixel, where any sees it and the mask counts it."""
+    B, N = others.shape[:2]
+    neighbour, depths = others.flatten(0, 1), depth.repeat_interleave(N, 0)
+    rebuilt, inside = inverse_warp(neighbour=neighbour, depth=depths, K=K.repeat_interleave(N, 0), T_neighbour_image=T)
+    if config.reconstruction == "residual":
+        rebuilt = networks["residual"](rebuilt, neighbour, depths, T)
+    loss = _likeness(rebuilt, target.repeat_interleave(N, 0), config)
+    loss = torch.where(inside, loss, torch.full_like(loss, 10.0)).view(B, N, *loss.shape[2:])
+    seen = inside.view(B, N, *loss.shape[2:]).any(1, keepdim=True)
+    counts = seen & _mask(loss, target, others, config)
+    least = loss.amin(1, keepdim=True)
+    return torch.where(counts, least, torch.zeros_like(least)).sum() / counts.sum().clamp(min=1)
+
+
+def _likeness(a: Tensor, b: Tensor, config: Config) -> Tensor:
+    return photometric.difference(a, b) if config.match_mode == "difference" else photometric.matching(a, b, alpha=config.alpha)
+
+
+def _smooth(depth: Tensor, image: Tensor, config: Config) -> Tensor:
+    if config.smooth_mode == "edge_aware":
+        return smoothness.edge_aware(depth, image)
+    return smoothness.literal(depth, relative=config.smooth_mode == "literal_relative").mean()
+
+
+def _distance(depths: list[Tensor], truth: Tensor, K: Tensor, config: Config, pair: dict[str, Tensor] | None = None) -> Tensor:
+    """L_dist of the finest depth, plus the coarser ones' at the truth's pixels. pair: motions to the previous image."""
+    total = _one_distance(depths[0], truth, K, config, pair)
+    for coarse in depths[1:]:
+        total = total + config.coarse * _one_distance(F.interpolate(coarse, truth.shape[2:], mode="nearest"), truth, K, config, pair)
+    return total
+
+
+def _one_distance(estimate: Tensor, truth: Tensor, K: Tensor, config: Config, pair: dict[str, Tensor] | None) -> Tensor:
+    how = {"reduction": config.distance_reduction}
+    if config.distance_mode == "camera3d":
+        return distance.camera3d(estimate, truth, K, None if pair is None else pair["predicted"], **how)
+    if config.distance_mode == "reprojected" and pair is not None:
+        return distance.reprojected(estimate, truth, K, pair["predicted"], **how)
+    if config.distance_mode == "posed" and pair is not None:
+        return distance.posed(estimate, truth, K, **pair, **how)
+    if config.distance_as == "range":  # points and projections are the same either way
+        estimate, truth = distance.range_from_z(estimate, K), distance.range_from_z(truth, K)
+    return distance.signed(estimate, truth, **how) if config.distance_mode == "signed" else distance.depth(estimate, truth, **how)
+
+
+def _smaller(data: dict[str, Tensor], depth: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Target, neighbours, K and depth at 1 / stride of the size."""
+    target, others, K = data["target"], data["others"], data["K"]
+    if stride == 1:
+        return target, others, K, depth
+    K = K / stride
+    K[:, :2, 2] += 0.5 / stride - 0.5
+    K[:, 2, 2] = 1
+    small = F.avg_pool2d(others.flatten(0, 1), stride).unflatten(0, others.shape[:2])
+    return F.avg_pool2d(target, stride), small, K, F.avg_pool2d(depth, stride)
+
+
+@torch.no_grad()
+def _mask(loss: Tensor, target: Tensor, others: Tensor, config: Config) -> Tensor:
+    """M of claim 4, (B, 1, h, w) bool."""
+    if config.mask == "unchanged":
+        return static_mask.unchanged(target, others)
+    if config.mask == "voted":
+        return static_mask.voted(target, others)
+    if config.mask == "none":
+        return torch.ones_like(loss[:, :1], dtype=torch.bool)
+    B, N = others.shape[:2]
+    still = _likeness(others.flatten(0, 1), target.repeat_interleave(N, 0), config)
+    return static_mask.moved(loss, still.view(B, N, *still.shape[2:]))

@@ -1,0 +1,99 @@
+"""Where the time of a training step goes, whether the loader keeps up, and whether memory stays flat."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from depth_perception.memory import keep_freed_memory
+from depth_perception.samples import Batches, ahead
+from depth_perception.train.depth import new_networks, read
+from depth_perception.train.depth_config import Config
+from depth_perception.train.depth_terms import terms
+
+_WARM_UP = 4
+
+
+class _Cut(nn.Module):
+    """A network whose outputs are leaves: what comes after it can be timed, and run backwards, by itself."""
+
+    def __init__(self, network: nn.Module, seconds: Counter[str]) -> None:
+        super().__init__()
+        self.network, self.seconds = network, seconds
+        self.seams: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, *inputs: Tensor) -> Any:
+        with _timed(self.seconds, "networks forward"):
+            outputs = self.network(*inputs)
+        several = outputs if isinstance(outputs, list) else [outputs]
+        leaves = [x.detach().requires_grad_() for x in several]
+        self.seams += zip(several, leaves, strict=True)
+        return leaves if isinstance(outputs, list) else leaves[0]
+
+
+@contextmanager
+def _timed(seconds: Counter[str], part: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[part] += time.perf_counter() - began  # type: ignore[assignment]
+
+
+def profile(bags: Sequence[str | Path], *, config: Config, batch: int, steps: int, init: str | Path | None = None,
+            **options: Any) -> dict[str, Any]:
+    """Takes `steps` training steps and the same number of batches alone.
+
+    Returns loader_ms (a batch, made alone), step_ms, loader_over_step (how many times faster the loader is), shares of a step
+    (networks, and losses with warps, each forward and backward, and the optimiser), rss_mb along the way, and the epoch's steps.
+    """
+    torch.set_num_threads(config.fit.threads)
+    keep_freed_memory()
+    drives, _ = read(bags, config, **options)
+    batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=0)
+    networks = new_networks(config, init).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(networks.parameters(), lr=1e-5)
+
+    def make(step: int) -> dict[str, Tensor]:
+        return batches(step, pairs=step % config.match_every == 0 or not config.distance)
+
+    began = time.perf_counter()
+    for step in range(steps):
+        make(step)
+    loader_s = (time.perf_counter() - began) / steps
+
+    seconds, rss = Counter[str](), []
+    process = psutil.Process()
+    began = time.perf_counter()
+    with closing(ahead(make, 0)) as made:
+        for step in range(-_WARM_UP, steps):
+            data = next(made)
+            if step == 0:
+                seconds.clear()
+                began = time.perf_counter()
+            cut = nn.ModuleDict({name: _Cut(net, seconds) if name in ("depth", "pose") else net for name, net in networks.items()})
+            with _timed(seconds, "losses and warps forward"):
+                losses = terms(cut, data, config)
+            with _timed(seconds, "losses and warps backward"):
+                torch.stack(list(losses.values())).sum().backward()
+            with _timed(seconds, "networks backward"):
+                seams = [(x, leaf) for each in cut.values() if isinstance(each, _Cut) for x, leaf in each.seams if leaf.grad is not None]
+                torch.autograd.backward([x for x, _ in seams], [leaf.grad for _, leaf in seams])
+            with _timed(seconds, "optimiser"):
+                nn.utils.clip_grad_norm_(networks.parameters(), config.fit.clip)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+            if step >= 0 and step % max(steps // 10, 1) == 0:
+                rss.append(round(process.memory_info().rss / 2**20))
+    step_s = (time.perf_counter() - began) / steps
+    seconds["losses and warps forward"] -= seconds["networks forward"]  # they run inside
+    shares = {name: round(each / sum(seconds.values()), 3) for name, each in seconds.most_common()}
+    return {"loader_ms": round(1e3 * loader_s, 1), "step_ms": round(1e3 * step_s, 1), "loader_over_step": round(step_s / loader_s, 2),
+            "losses_and_warps": round(sum(share for name, share in shares.items() if name.startswith("losses")), 3), "shares": shares,
+            "rss_mb": rss, "steps": steps, "epoch_steps": -(-len(drives.windows) // batch), "batch": batch}
