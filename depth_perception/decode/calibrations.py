@@ -21,13 +21,24 @@ _LINK_KEYS = ("parent", "child", "translation", "rotation")
 
 
 def transforms(msg: Any, tree: FrameTree) -> None:
-    """Adds every link of a tf2_msgs/TFMessage to `tree`; BadInput for a link that is no rigid motion or has no name."""
+    """Adds every link of a tf2_msgs/TFMessage to `tree`; BadInput, when all others are in, for the first that is no rigid motion, has
+    no name or closes a loop."""
+    bad: BadInput | None = None
     for link in msg.transforms:
-        parent, child = link.header.frame_id, link.child_frame_id
-        if not parent or not child:
-            raise BadInput(f"TF: wanted two frame names, got {parent!r} -> {child!r}")
-        t, q = link.transform.translation, link.transform.rotation
-        tree.add(parent, child, _motion(f"TF {parent} -> {child}", [t.x, t.y, t.z], [q.x, q.y, q.z, q.w]))
+        try:
+            _add_link(link, tree)
+        except BadInput as error:
+            bad = bad or error
+    if bad is not None:
+        raise bad
+
+
+def _add_link(link: Any, tree: FrameTree) -> None:
+    parent, child = link.header.frame_id, link.child_frame_id
+    if not parent or not child:
+        raise BadInput(f"TF: wanted two frame names, got {parent!r} -> {child!r}")
+    t, q = link.transform.translation, link.transform.rotation
+    tree.add(parent, child, _motion(f"TF {parent} -> {child}", [t.x, t.y, t.z], [q.x, q.y, q.z, q.w]))
 
 
 def calibration(info: Any, tree: FrameTree | None = None, *, lidar_frame: str | None = None, base_frame: str | None = None) -> Calibration:

@@ -68,7 +68,7 @@ def findings(
         found.append(f"{count} skipped: {sentence}")
     images, elapsed_s = now.images - before.images, now.at_s - before.at_s
     dropped, frames = now.dropped - before.dropped, now.frames - before.frames
-    if images and dropped > config.max_drop_share * images:
+    if frames and dropped > config.max_drop_share * images:
         found.append(f"{dropped} of {images} images dropped: they come faster than the systems work")
     if elapsed_s > 0 and frames / elapsed_s < config.min_rate_hz:
         found.append(f"{frames / elapsed_s:.1f} depth images a second, wanted {config.min_rate_hz:g}")

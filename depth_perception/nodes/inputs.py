@@ -80,15 +80,15 @@ class OneSource:
 
     def __init__(self, topic: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._topic, self._clock = topic, clock
-        self._frame_id: str | None = None
+        self.frame_id: str | None = None
         self._heard_at = 0.0
 
     def check(self, frame_id: str) -> None:
         """BadInput for a message of another sensor than the one that is followed."""
         now = self._clock()
-        if self._frame_id not in (None, frame_id) and now - self._heard_at < 1.0:
-            raise BadInput(f"{self._topic}: messages of {frame_id!r} among those of {self._frame_id!r}; one node takes one sensor")
-        self._frame_id, self._heard_at = frame_id, now
+        if self.frame_id not in (None, frame_id) and now - self._heard_at < 1.0:
+            raise BadInput(f"{self._topic}: messages of {frame_id!r} among those of {self.frame_id!r}; one node takes one sensor")
+        self.frame_id, self._heard_at = frame_id, now
 
 
 class Inputs:
@@ -99,7 +99,8 @@ class Inputs:
     """
 
     def __init__(self, node: Node, config: Config) -> None:
-        self._config = config
+        self._node, self._config = node, config
+        self._latched_info: Any = None
         self._images: Mailbox[tuple[Any, float]] = Mailbox()
         if not config.calibration:
             self._images.hold()  # an image often arrives just before the CameraInfo that goes with it
@@ -117,13 +118,21 @@ class Inputs:
         self.scans = 0
         image_type = CompressedImage if config.compressed else Image
         # The executor serves in this order what waits at the same time: an image comes after the scan and the calibration before it.
-        self._watches = [] if TFMessage is None else [Watch(node, TFMessage, "/tf_static", self._on_tf, _latched_qos())]
-        self._camera_info = Watch(node, CameraInfo, "camera_info", self._on_info, _sensor_qos())
-        self._points = Watch(node, PointCloud2, "points", self._on_points, _sensor_qos())
-        self._image = Watch(node, image_type, "image", self._on_image, _sensor_qos())
-        self._watches += [self._camera_info, self._points, self._image]
+        self._watches: list[Watch] = []
+        try:
+            if TFMessage is not None:
+                self._watches.append(Watch(node, TFMessage, "/tf_static", self._on_tf, _latched_qos()))
+            self._camera_info = self._watch(node, CameraInfo, "camera_info", self._on_info)
+            self._points = self._watch(node, PointCloud2, "points", self._on_points)
+            self._image = self._watch(node, image_type, "image", self._on_image)
+        except BadInput:
+            self.close()
+            raise
         self._cameras, self._lidars = OneSource(self._image.topic), OneSource(self._points.topic)
-        self._node = node
+
+    def _watch(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> Watch:
+        self._watches.append(Watch(node, message_type, topic, callback, _sensor_qos()))
+        return self._watches[-1]
 
     @property
     def received(self) -> int:
@@ -155,11 +164,24 @@ class Inputs:
         for watch in self._watches:
             watch.close()
         self._watches = []
+        if self._latched_info is not None:
+            self._node.destroy_subscription(self._latched_info)
 
     def start_anew(self) -> None:
         """Time has jumped back: scans of the old time belong to no image of the new one."""
         with self._lock:
             self._pairing.reset()
+
+    def ask_for_latched(self) -> None:
+        """Some drivers tell a CameraInfo once and leave it latched: only a subscription that asks for that hears it.
+
+        Made when somebody offers it: to all other drivers it would be an incompatible one, of which they warn.
+        """
+        if self.calibrated or self._latched_info is not None:
+            return
+        offers = self._node.get_publishers_info_by_topic(self._camera_info.topic)
+        if any(offer.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers):
+            self._latched_info = self._node.create_subscription(CameraInfo, "camera_info", self._on_info, _latched_qos())
 
     def notes(self, silence_s: float, *, wants_points: bool) -> list[str]:
         """What about the inputs is not as it should be: silent or crowded topics, links that TF lacks, calibrations that disagree."""
@@ -168,9 +190,21 @@ class Inputs:
         if self.received and not self.calibrated:
             found.insert(0, f"images come, but no CameraInfo on {self._camera_info.topic}")
         found += [watch.crowd() for watch in (self._image, self._points)]
+        found.append(self._names())
         with self._lock:
             found += self._links()
         return [sentence for sentence in found if sentence]
+
+    def _names(self) -> str | None:
+        """One sentence when image and CameraInfo do not tell one and the same frame, which TF is asked for."""
+        if self._info is None or self._fixed is not None:
+            return None
+        told, image = self._info.header.frame_id, self._cameras.frame_id
+        if not told:
+            return f"CameraInfo on {self._camera_info.topic} has no frame_id: nobody can tell where the camera is"
+        if image is not None and image.lstrip("/") != told.lstrip("/"):
+            return f"{self._image.topic} is of {image!r}, its CameraInfo of {told!r}, which is taken"
+        return None
 
     def _links(self) -> list[str]:
         """Sentences about extrinsics: missing ones, and those that TF and the user tell differently."""
@@ -213,6 +247,8 @@ class Inputs:
     def _frame(self, message: Any) -> Frame:
         image = decode.compressed_image(message) if self._config.compressed else decode.image(message)
         stamp_ns = decode.stamp_ns(message.header)
+        if stamp_ns == 0:  # taken as a time, it would be a jump back to 1970
+            raise BadInput("image: its header has no stamp")
         with self._lock:
             calibration, rectify = self._calibrated()
             scan = self._pairing.newest_before(stamp_ns)
@@ -220,16 +256,19 @@ class Inputs:
 
     def _calibrated(self) -> tuple[Calibration, decode.Rectifier]:
         """The camera's calibration, made anew only when its CameraInfo, TF or the LiDAR's frame has changed."""
-        key = (() if self._fixed else decode.camera_key(self._info), self._tree_version, self._lidar_frame)
-        if self._calibration is None or self._calibration[0] != key:
+        camera = () if self._fixed else decode.camera_key(self._info)
+        key, before = (camera, self._tree_version, self._lidar_frame), self._calibration
+        if before is None or before[0] != key:
             if self._fixed is not None:
                 calibration, rectifier = self._fixed
                 calibration = decode.completed(calibration, self._tree, lidar_frame=self._lidar_frame)
             else:
                 given = {name: T for name in EXTRINSICS if (T := self._config.transform(name)) is not None}
-                calibration, rectifier = replace(self._from_messages(), **given), decode.Rectifier(self._info)
-            self._calibration = (key, calibration, rectifier)
-        return self._calibration[1], self._calibration[2]
+                calibration = replace(self._from_messages(), **given)
+                # Its map takes ten milliseconds, and some publish TF static ten times a second.
+                rectifier = before[2] if before is not None and before[0][0] == camera else decode.Rectifier(self._info)
+            self._calibration = before = (key, calibration, rectifier)
+        return before[1], before[2]
 
     def _from_messages(self) -> Calibration:
         """What CameraInfo and TF say."""
@@ -273,4 +312,4 @@ class Inputs:
 
     def _defect(self, error: Exception) -> None:
         self._node.get_logger().error(traceback.format_exc())
-        self.skip(f"internal error: {type(error).__name__}: {error}")
+        self.skip(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")

@@ -24,8 +24,14 @@ class Interrupt:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write)
         for number in _SIGNALS:
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, self._ignore_more)
         threading.Thread(target=self._watch, name="interrupt", daemon=True).start()
+
+    @staticmethod
+    def _ignore_more(number: int, frame: object) -> None:
+        """A second Ctrl-C, of somebody impatient or of a launch, would kill the interpreter while it ends: it has no handlers then."""
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
 
     def _watch(self) -> None:
         os.read(self._read, 1)

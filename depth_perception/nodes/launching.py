@@ -23,6 +23,7 @@ from depth_perception.model import share_directory
 from depth_perception.nodes.arguments import ARGUMENTS, NOT_PLAYED, OUTPUTS, PARAMETERS, TOPICS
 from depth_perception.nodes.transport import profile_variables
 
+PATHS = {"bag", "record", "out", "path", "params_file", "model"}
 # After the bag's last message: the answers to the last image, and their way to the recorder.
 ANSWERS_S = 1.5
 
@@ -66,6 +67,8 @@ class Bringup:
             BadInput: a value that cannot be meant, a bag or a file that is not there, topics that the bag does not tell.
         """
         given = {name: context.launch_configurations[name] for name in ARGUMENTS if name in context.launch_configurations}
+        for name in PATHS & given.keys():  # no shell expands what follows a :=
+            given[name] = str(Path(given[name]).expanduser()) if given[name].startswith("~") else given[name]
         for name in needs:
             if not given[name]:
                 raise BadInput(f"{name}: wanted the path of a bag, got nothing")

@@ -27,7 +27,7 @@ from depth_perception import engine as engines
 from depth_perception import model as models
 from depth_perception.frame import BadInput, check_ranges
 from depth_perception.geometry import deskew
-from depth_perception.memory import keep_freed_memory, spare_the_collector
+from depth_perception.memory import keep_freed_memory, return_freed_memory, spare_the_collector
 from depth_perception.nodes import encode, health, inputs, optional, parameters, services
 from depth_perception.nodes.interrupt import Interrupt
 from depth_perception.nodes.outputs import SYSTEMS, Outputs
@@ -60,8 +60,8 @@ class Config:
         check_ranges(self)
         if self.engine not in engines.DEVICES:
             raise BadInput(f"engine: wanted one of {', '.join(engines.DEVICES)}, got {self.engine!r}")
-        if not self.odom_frame:
-            raise BadInput("odom_frame: wanted a name, got none")
+        if not self.odom_frame or self.odom_frame.startswith("/"):
+            raise BadInput(f"odom_frame: wanted a name without a slash before it, got {self.odom_frame!r}")
 
 
 CONFIGS: dict[str, tuple[type, str]] = {
@@ -84,20 +84,22 @@ class Perception(LifecycleNode):
     Args:
         publishes: which of SYSTEMS this node publishes. Odometry needs depth's scale and bev needs both, so a node runs the
             systems up to the last one it publishes; run `drive` to share them in one process.
+    Attributes:
+        drive: the systems, made anew by each configuration; None while unconfigured.
     """
 
     def __init__(self, name: str, publishes: tuple[str, ...]) -> None:
         super().__init__(name)
         self._publishes = publishes
         self._runs = SYSTEMS[: max(SYSTEMS.index(system) for system in publishes) + 1]
-        self._drive: Drive | None = None
+        self.drive: Drive | None = None
         self._engine_name = ""
         self._outputs: Outputs | None = None
         self._inputs: inputs.Inputs | None = None
         self._worker: threading.Thread | None = None
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._error = ""
-        self._warned = ""
+        self._warned: set[str] = set()
         self._configs = parameters.Configs(self, CONFIGS, self._on_changed)
         self._frames = 0
         self._start_to_active_s = 0.0
@@ -129,23 +131,24 @@ class Perception(LifecycleNode):
         self._error = ""
         self._engine_name = networks.engines["depth"].name
         engine, sizes, configs = networks.engines, networks.sizes, self._configs
-        self._drive = Drive(
+        self.drive = Drive(
             depth.Depth(engine["depth"], **sizes, config=configs["depth"]),
             odometry.Odometry(engine["pose"], **sizes, config=configs["odometry"]) if "odometry" in self._runs else None,
             bev.Bev(configs["bev"]) if "bev" in self._runs else None,
             deskew=configs["deskew"],
         )
-        self._drive.warm_up()
+        self.drive.warm_up()
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes and starts working."""
-        assert self._drive is not None
-        self._drive.reset()
+        assert self.drive is not None
+        self.drive.reset()
         try:
             self._inputs = inputs.Inputs(self, self._configs["input"])
         except BadInput as error:
             return self._refuse(error)
+        self._error = ""
         self._seen = health.Seen(time.monotonic())
         self._frames = 0
         self._worker = threading.Thread(target=self._work, name="systems", daemon=True)
@@ -191,7 +194,7 @@ class Perception(LifecycleNode):
     def _forget(self) -> None:
         if self._outputs is not None:
             self._outputs.close()
-        self._outputs, self._drive = None, None
+        self._outputs, self.drive = None, None
 
     def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
         self._error = str(error)
@@ -204,13 +207,14 @@ class Perception(LifecycleNode):
         """The next image starts a new drive: odometry at its origin, no scale, no window."""
 
         def reset() -> None:
-            if self._drive is not None:
-                self._drive.reset()
+            if self.drive is not None:
+                self.drive.reset()
 
         self._between_frames(reset)
 
     def load_networks(self) -> Networks:
         """The model that the parameters name, its engines proven. Raises BadInput. May run in any thread."""
+        return_freed_memory()
         config: Config = self._configs[""]
         model = models.load(config.model or models.shipped())
         names = ["depth"] + ["pose"] * ("odometry" in self._runs)
@@ -219,15 +223,14 @@ class Perception(LifecycleNode):
         sizes = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
         return Networks(loaded, sizes, str(model.path))
 
-    def use_networks(self, networks: Networks) -> None:
-        """Drives on with other networks, from the next image on; poses go on, the scale starts anew."""
+    def use_networks(self, networks: Networks, drive: Drive) -> None:
+        """`drive` goes on with other networks, from the next image on; poses go on, the scale starts anew."""
 
         def swap() -> None:
-            if self._drive is not None:
-                self._drive.depth.use(networks.engines["depth"], **networks.sizes)
-                if self._drive.odometry is not None:
-                    self._drive.odometry.use(networks.engines["pose"], **networks.sizes)
-                self._engine_name = networks.engines["depth"].name
+            drive.depth.use(networks.engines["depth"], **networks.sizes)
+            if drive.odometry is not None:
+                drive.odometry.use(networks.engines["pose"], **networks.sizes)
+            self._engine_name = networks.engines["depth"].name
 
         self._between_frames(swap)
 
@@ -235,8 +238,8 @@ class Perception(LifecycleNode):
         """A parameter has changed: its system takes the new Config. What is read where it is used needs nothing."""
 
         def configure() -> None:
-            if self._drive is not None:
-                self._drive.configure(prefix, config)
+            if self.drive is not None:
+                self.drive.configure(prefix, config)
 
         if prefix in ("depth", "odometry", "bev", "deskew"):
             self._between_frames(configure)
@@ -249,6 +252,7 @@ class Perception(LifecycleNode):
         self.start_anew()
 
     def _between_frames(self, order: Callable[[], None]) -> None:
+        """In the executor's thread only: it alone starts and ends the worker."""
         self._orders.put(order)
         if self._worker is None:
             self._follow_orders()
@@ -265,7 +269,7 @@ class Perception(LifecycleNode):
 
     def _work(self) -> None:
         """The worker thread: one frame after another through the systems, each output published as soon as it is there."""
-        source, drive, outputs = self._inputs, self._drive, self._outputs
+        source, drive, outputs = self._inputs, self.drive, self._outputs
         assert source is not None and drive is not None and outputs is not None
         while (item := source.next()) is not None:
             frame, received, decode_ms = item
@@ -297,7 +301,7 @@ class Perception(LifecycleNode):
                 if not rclpy.ok():
                     return  # told to stop in the middle of a frame
                 self.get_logger().error(traceback.format_exc())
-                source.skip(f"internal error: {type(error).__name__}: {error}")
+                source.skip(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
             else:
                 self._frames += 1
                 self._recent_ms.append(latency["total"])
@@ -329,6 +333,7 @@ class Perception(LifecycleNode):
         level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
         values: dict[str, Any] = {"active": source is not None, "state": state}
         if source is not None:
+            source.ask_for_latched()
             before, now = self._seen, self._count(source)
             self._seen = now
             level, message = self._judge(source, before, now)
@@ -377,13 +382,12 @@ class Perception(LifecycleNode):
             scale_sigma=self._scale.sigma,
             scale_inliers=self._scale.inliers,
         )
-        said = "; ".join(found)
         # Figures change every second; the words tell whether it is news.
-        words = "".join(letter for letter in said if not letter.isdigit())
-        if words and words != self._warned:
-            self.get_logger().warning(said)
-        self._warned = words
-        return (DiagnosticStatus.WARN, said) if found else (DiagnosticStatus.OK, "running")
+        words = {"".join(letter for letter in sentence if not letter.isdigit()): sentence for sentence in found}
+        if news := [sentence for key, sentence in words.items() if key not in self._warned]:
+            self.get_logger().warning("; ".join(news))
+        self._warned = set(words)
+        return (DiagnosticStatus.WARN, "; ".join(found)) if found else (DiagnosticStatus.OK, "running")
 
 
 @dataclass(frozen=True, eq=False)

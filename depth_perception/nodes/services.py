@@ -13,7 +13,7 @@ from std_srvs.srv import SetBool, Trigger
 from depth_perception.frame import BadInput
 
 if TYPE_CHECKING:
-    from depth_perception.nodes.perception import Perception
+    from depth_perception.nodes.perception import Networks, Perception
 
 
 def offer(node: Perception) -> None:
@@ -25,10 +25,18 @@ def offer(node: Perception) -> None:
         return response
 
     async def reload_model(request: Any, response: Any) -> Any:
-        if node.state not in ("inactive", "active"):
+        drive = node.drive
+        if drive is None:
             response.success, response.message = False, f"the node is {node.state}: it loads the model when it is configured"
             return response
-        response.success, response.message = await _loading(node)
+        networks, response.message = await _loading(node)
+        if networks is None:
+            return response
+        if node.drive is not drive:
+            response.message = f"the node was configured anew meanwhile and is {node.state} with the model that it loaded then"
+            return response
+        node.use_networks(networks, drive)
+        response.success = True
         return response
 
     def enable(request: Any, response: Any) -> Any:
@@ -55,19 +63,19 @@ def _switch(node: Perception, on: bool) -> tuple[bool, str]:
 
 
 def _loading(node: Perception) -> Future:
-    """(success, sentence), once a thread of its own has loaded the model; the executor goes on with images."""
+    """(networks, sentence), once a thread of its own has loaded the model; None when it failed. The executor goes on with images."""
     loaded = Future(executor=node.executor)
 
     def load() -> None:
+        answer: tuple[Networks | None, str]
         try:
             networks = node.load_networks()
         except BadInput as error:
-            answer = False, f"{error}; the node goes on with the model it has"
+            answer = None, f"{error}; the node goes on with the model it has"
         except Exception as error:  # a defect of ours must not cost the drive
-            answer = False, f"internal error: {type(error).__name__}: {error}; the node goes on with the model it has"
+            answer = None, f"internal error: {type(error).__name__}: {error}; the node goes on with the model it has"
         else:
-            node.use_networks(networks)
-            answer = True, f"{networks.path}, from the next image on"
+            answer = networks, f"{networks.path}, from the next image on"
         loaded.set_result(answer)
         node.executor.create_task(lambda: None)  # wakes it, for the answer to go out now
 

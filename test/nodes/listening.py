@@ -96,5 +96,5 @@ class Listener:
 
 def payload(heard: bytes, sent: bytes) -> bytes:
     """What was heard without the up to three zeros with which RTPS fills a small message to a multiple of four bytes."""
-    extra = heard[len(sent):]
+    extra = heard[len(sent) :]
     return heard[: len(sent)] if len(extra) < 4 and not any(extra) else heard

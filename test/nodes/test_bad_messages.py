@@ -63,6 +63,33 @@ def test_calibration_that_does_not_fit_is_named_and_the_right_one_taken(car):
     assert observer.depth_stamps[0] > START
 
 
+def test_an_image_without_a_stamp_is_no_jump_in_time(car):
+    car.send("camera_info", messages.camera_info(CALIBRATION, stamp_ns=START))
+    car.depth_of(0)
+    unstamped = messages.image(np.zeros((96, 192, 3), np.uint8), "rgb8", stamp_ns=0, frame_id="camera")
+    car.send("image", unstamped)
+    car.until(lambda: "skipped: image: its header has no stamp" in car.observer.status, "the missing stamp to be named")
+    car.depth_of(1)
+    assert 0 not in car.observer.depth_stamps
+
+
+def test_a_camera_without_a_name_and_one_of_two_names_are_named(car):
+    nameless = messages.camera_info(CALIBRATION, stamp_ns=START)
+    nameless.header.frame_id = ""
+    car.send("camera_info", nameless)
+    car.depth_of(0, frame_id="/camera")
+    car.until(lambda: "CameraInfo on /camera_info has no frame_id" in car.observer.message, "the missing name")
+    car.send("camera_info", messages.camera_info(CALIBRATION, stamp_ns=START))
+    car.depth_of(1, frame_id="/camera")
+    car.until(lambda: "CameraInfo" not in car.observer.message, "a slash to be no other name")
+
+
+def test_a_frame_that_camera_info_does_not_tell_is_named(car):
+    car.send("camera_info", messages.camera_info(CALIBRATION, stamp_ns=START))
+    car.depth_of(0, frame_id="left")
+    car.until(lambda: "/image is of 'left', its CameraInfo of 'camera', which is taken" in car.observer.message, "the other name")
+
+
 def test_a_model_that_is_none_ends_the_node_with_one_sentence(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "-p", f"model:={tmp_path}"],

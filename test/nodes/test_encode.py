@@ -22,8 +22,7 @@ STAMP = 1_700_000_000_123_456_789
 def depth():
     values = true_depth().copy()
     values[3, 5] = np.nan
-    return DepthOutput(values, values, Scale(1.0, 0.1), CALIBRATION, STAMP,
-                       np.zeros((1, 3, 48, 96), np.float32), {})
+    return DepthOutput(values, values, Scale(1.0, 0.1), CALIBRATION, STAMP, np.zeros((1, 3, 48, 96), np.float32), {})
 
 
 def test_depth_is_32fc1_metres_with_the_source_s_stamp_and_frame(depth):

@@ -29,6 +29,10 @@ def found(config=WELL, *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inl
     )
 
 
+def test_images_that_wait_for_a_calibration_are_not_too_fast():
+    assert found(Config(max_drop_share=0.2), dropped=14, frames=45) == []
+
+
 def test_all_is_well():
     assert found() == []
     assert found(latency_ms=None) == []

@@ -56,6 +56,40 @@ def test_a_manager_may_repair_what_was_refused(start_car, tiny_model, tmp_path):
     feed(car, 1)
 
 
+def test_what_activation_refuses_leaves_no_subscription_behind(start_car):
+    car = start_car(parameters=["autostart:=false", "qos_overrides./image.subscription.depth:=-1"])
+    assert car.change_state("configure")
+    assert not car.change_state("activate")
+    car.until(lambda: "qos_overrides of image" in car.observer.message, "the reason in /diagnostics")
+    car.until(lambda: all(sensor.get_subscription_count() == 0 for sensor in car.sensors.values()), "no subscription")
+
+
+def test_what_activation_refused_once_is_forgotten_when_it_is_repaired(start_car, tmp_path):
+    car = start_car(parameters=["autostart:=false", f"input.calibration:={tmp_path / 'none.yaml'}"])
+    assert car.change_state("configure")
+    assert not car.change_state("activate")
+    assert car.set("input.calibration", "") == (True, "")
+    assert car.change_state("activate")
+    assert car.change_state("deactivate")
+    car.until(lambda: car.observer.status.get("state") == "inactive", "the report of an inactive node")
+    assert (car.observer.level, car.observer.message) == (b"\0", "inactive"), "what was refused once is long repaired"
+
+
+def test_a_camera_info_told_once_and_latched_is_heard(start_car):
+    """By a driver that was there before the node."""
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import CameraInfo
+
+    car = start_car(parameters=["autostart:=false"], topics=("image", "points"))
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    car.sensors["camera_info"] = car.observer.create_publisher(CameraInfo, "/camera_info", latched)
+    car.send("camera_info", info_at(0))
+    assert car.change_state("configure")
+    assert car.change_state("activate")
+    car.until_listening()
+    assert np.isfinite(car.depth_of(1)).all()
+
+
 def test_enable_stops_and_starts(car):
     from std_srvs.srv import SetBool
 
@@ -139,6 +173,25 @@ def test_a_model_that_takes_its_time_to_load_holds_nobody_up(car):
     assert car.call(Trigger, "~/reset_odometry").success
     feed(car, next(images))
     assert car.observer.status.get("skipped", "0") == "0"
+
+
+def test_a_model_asked_for_before_a_new_configuration_does_not_replace_its_model(car, tiny_model):
+    from std_srvs.srv import Trigger
+
+    from depth_perception.model import shipped
+
+    car.send("camera_info", info_at(1))
+    before = car.depth_of(1)
+    assert car.set("model", str(shipped()))[0]
+    late = car.ask(Trigger, "~/reload_model")
+    assert car.set("model", str(tiny_model))[0]
+    for transition in ("deactivate", "cleanup", "configure", "activate"):
+        assert car.change_state(transition)
+    car.until(late.done, "the answer of the reload")
+    assert late.result().success or "configured anew" in late.result().message
+    car.until_listening()
+    car.send("camera_info", info_at(2))
+    assert np.allclose(car.depth_of(2), before), "the network that was configured last"
 
 
 def test_services_say_what_state_the_node_is_in(start_car):
