@@ -340,7 +340,7 @@ class Perception(LifecycleNode):
             elapsed_s = max(now.at_s - before.at_s, 1e-6)
             values |= {
                 "start_to_active_s": f"{self._start_to_active_s:.3f}",
-                "received": now.images,
+                "images": now.images,
                 "scans": source.scans,
                 "frames": now.frames,
                 "dropped": now.dropped,
