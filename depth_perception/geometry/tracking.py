@@ -20,7 +20,7 @@ def corners(grey: np.ndarray, *, far: int, near: int, horizon: float) -> np.ndar
         far, near: at most so many above the horizon, and below it.
         horizon: row that parts them, pixels.
     """
-    shrink = 2 if grey.shape[0] > 300 else 1
+    shrink = 2 if grey.shape[0] > 300 and grey.shape[1] > 2 * MARGIN_PX else 1
     small = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA) if shrink > 1 else grey
     split = int(np.clip(horizon / shrink, 0, small.shape[0]))
     found = [np.zeros((0, 2), np.float32)]

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 import typing
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -69,10 +70,11 @@ class Configs:
                 descriptor.additional_constraints = f"one of {', '.join(map(str, choices))}" if isinstance(default, str) else ""
             try:
                 if isinstance(default, tuple):
-                    # rclpy takes an empty default for bytes, and lists no parameter at all while one has no value.
-                    if node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor).value is None:
+                    # An empty list has no type: `ros2 param set` and `load` take it for booleans, rclpy for bytes.
+                    descriptor.dynamic_typing = True
+                    self._values[name] = _decimals(name, node.declare_parameter(name, [], descriptor).value)
+                    if not self._values[name]:
                         node.set_parameters([Parameter(name, Parameter.Type.DOUBLE_ARRAY, [])])
-                    self._values[name] = tuple(node.get_parameter(name).value)
                 else:
                     self._values[name] = node.declare_parameter(name, default, descriptor).value
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
@@ -81,12 +83,12 @@ class Configs:
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Builds the Configs that the new values touch, all or none."""
         values = dict(self._values)
-        for parameter in parameters:
-            if parameter.name in values:
-                is_list = isinstance(values[parameter.name], tuple)
-                values[parameter.name] = tuple(parameter.value or ()) if is_list else parameter.value
         touched = {self._prefixes[parameter.name] for parameter in parameters if parameter.name in self._prefixes}
         try:
+            for parameter in parameters:
+                if parameter.name in values:
+                    is_list = isinstance(values[parameter.name], tuple)
+                    values[parameter.name] = _decimals(parameter.name, parameter.value) if is_list else parameter.value
             built = {prefix: _build(self._types[prefix], prefix, values) for prefix in touched}
         except BadInput as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -98,6 +100,14 @@ class Configs:
 
 
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number with a decimal point", str: "text", tuple: "decimal numbers"}
+
+
+def _decimals(name: str, value: Any) -> tuple[float, ...]:
+    """A list of numbers, also of whole ones."""
+    numbers = list(value) if isinstance(value, (list, tuple, array)) else None
+    if numbers is None or any(isinstance(number, bool) or not isinstance(number, (int, float)) for number in numbers):
+        raise BadInput(f"parameter {name}: wanted decimal numbers, got {value!r}")
+    return tuple(map(float, numbers))
 
 
 def _refusal(name: str, default: Any, limits: tuple[float, float] | None, said: str) -> str:

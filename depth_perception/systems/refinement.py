@@ -78,7 +78,7 @@ class Refinement:
     def view(self, image: np.ndarray, calibration: Calibration, depth: np.ndarray) -> View:
         """(H, W, 3) uint8 RGB of this calibration, and its depth (h, w) in metres, of any size."""
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        while grey.shape[1] > self._config.max_width:
+        while grey.shape[1] > self._config.max_width and grey.shape[0] > 1:
             grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
         return View(grey, camera.resize_K(calibration.K, from_size=image.shape[:2], to_size=grey.shape), depth)
 

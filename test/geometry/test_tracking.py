@@ -57,3 +57,9 @@ def test_what_leaves_the_image_or_is_no_longer_there_is_lost():
     assert (there[found] <= np.array(SIZE[::-1]) - 1 - tracking.MARGIN_PX).all()
     _, found = tracking.follow(before, texture(seed=2), points, points)
     assert found.mean() < 0.2
+
+
+@pytest.mark.parametrize("size", [(500, 1), (1, 500), (17, 16), (301, 17)])
+def test_an_image_too_narrow_for_a_window_has_no_corners(size):
+    grey = np.random.default_rng(0).integers(0, 255, size, np.uint8)
+    assert tracking.corners(grey, far=10, near=10, horizon=size[0] / 2).shape == (0, 2)

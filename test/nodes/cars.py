@@ -101,11 +101,12 @@ class Car:
         return future.result()
 
     def set(self, name, value):
-        """Sets one parameter: (whether it was taken, why not)."""
+        """Sets one parameter, to a value or to a Parameter of that name: (whether it was taken, why not)."""
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
 
-        result = self.call(SetParameters, "~/set_parameters", parameters=[Parameter(name, value=value).to_parameter_msg()]).results[0]
+        parameter = value if isinstance(value, Parameter) else Parameter(name, value=value)
+        result = self.call(SetParameters, "~/set_parameters", parameters=[parameter.to_parameter_msg()]).results[0]
         return result.successful, result.reason
 
     def change_state(self, transition):

@@ -205,6 +205,20 @@ def test_services_say_what_state_the_node_is_in(start_car):
 # --- parameters ------------------------------------------------------------------------------------------------------
 
 
+def test_a_list_can_be_given_and_taken_back(car):
+    """Whatever type a tool gives to an empty list, or to whole numbers."""
+    from rclpy.parameter import Parameter
+
+    name, unit = "input.T_base_camera", [0, 0, 1, 0, 0, 0, 1]
+    for value in (unit, [float(number) for number in unit]):
+        assert car.set(name, value) == (True, "")
+    refused, why = car.set(name, [True] * 7)
+    assert (refused, "wanted decimal numbers" in why) == (False, True), why
+    assert not car.set(name, "text")[0]
+    for kind in ("BOOL_ARRAY", "BYTE_ARRAY", "DOUBLE_ARRAY"):
+        assert car.set(name, Parameter(name, Parameter.Type[kind], [])) == (True, ""), kind
+
+
 def test_every_parameter_is_described_and_ranged_and_says_when_it_counts(car):
     from rcl_interfaces.srv import DescribeParameters, GetParameters
 
