@@ -26,15 +26,11 @@ def overridable(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 class Watch:
-    """One subscription.
-
-    topic: its resolved name. incompatible: publishers it has met whose QoS does not fit.
-    """
+    """One subscription. topic: its resolved name."""
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
         self._node, self._type, self._callback = node, message_type, callback
         self.topic = node.resolve_topic_name(topic)
-        self.incompatible = 0
         self._heard_at = time.monotonic()
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos)
         self._subscription = overridable(node.create_subscription, message_type, topic, self._on_message, qos, event_callbacks=events)
@@ -74,7 +70,6 @@ class Watch:
         self._callback(message)
 
     def _on_incompatible_qos(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        self.incompatible = event.total_count
         policy = QoSPolicyKind(event.last_policy_kind).name.lower()
         self._node.get_logger().warning(f"a publisher of {self.topic} offers a QoS that does not fit ({policy}): nothing comes from it")
 

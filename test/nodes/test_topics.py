@@ -144,3 +144,24 @@ def test_the_scan_offset_moves_scans_into_the_camera_s_time(start_car):
         return int(car.observer.status.get("scale_inliers", 0)) > 50
 
     car.until(scaled, "the scale to be found")
+
+
+def test_a_distorted_camera_is_rectified_and_the_output_says_so(car):
+    """A region of a distorting lens: depth has the region's size, and a CameraInfo of a pinhole camera."""
+    from sensor_msgs.msg import CameraInfo
+
+    said = []
+    car.observer.create_subscription(CameraInfo, "depth/camera_info", said.append, 10)
+    car.until(lambda: car.observer.count_subscribers("depth/camera_info") > 0, "somebody to listen")
+    info = info_at(1)
+    info.d = np.array([-0.2, 0.05, 0.001, -0.001, 0.0])
+    info.width, info.height = 200, 110
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 8, 14, 192, 96
+    car.send("camera_info", info)
+    images = iter(range(1, 1000))
+    car.until(lambda: (car.depth_of(next(images)), said)[1], "the CameraInfo of a depth image")
+    wanted = CALIBRATION.K - np.array([[0, 0, 8], [0, 0, 14], [0, 0, 0]])
+    np.testing.assert_allclose(np.reshape(said[-1].k, (3, 3)), wanted)
+    assert not any(said[-1].d)
+    assert (said[-1].width, said[-1].height) == (192, 96)
+    assert car.depth_of(next(images)).shape == (96, 192)
