@@ -9,7 +9,8 @@ import numpy as np
 
 from depth_perception.frame import Frame
 from depth_perception.geometry import lidar
-from depth_perception.systems.depth import Depth, DepthOutput
+from depth_perception.systems.depth import DepthOutput
+from depth_perception.systems.drive import Drive
 from depth_perception.train import metrics
 
 
@@ -40,12 +41,12 @@ class DepthScore:
         self._rows: dict[str, list[dict[str, float]]] = {}
         self._points = 0
 
-    def add(self, frame: Frame, system: Depth) -> DepthOutput | None:
-        """Steps the system on the frame's even beams and scores it; None (and nothing counted) without a scan in the image."""
+    def add(self, frame: Frame, system: Drive) -> DepthOutput | None:
+        """Steps the systems on the frame's even beams and scores the depth; None (and nothing counted) without a scan in the image."""
         if frame.scan is None or frame.calibration.T_camera_lidar is None:
             return None
         even, odd = split_beams(frame)
-        output = system.step(even)
+        output = next(found for found in list(system.step(even)) if isinstance(found, DepthOutput))
         alone = output.in_view(output.network_metres)
         every = lidar.depth_image(frame.scan, frame.calibration)
         self.add_truth(alone, every)

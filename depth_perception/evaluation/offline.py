@@ -39,7 +39,8 @@ def systems(model: Model, *, threads: int = 2) -> Drive:
 
 def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **options: Any) -> dict[str, Any]:
     """Depth scores over bags; against the LiDAR, or against a topic of true depth images of the same stamps."""
-    score, system = DepthScore(), depth_system(model)
+    score, system = DepthScore(), systems(model)
+    system.bev = None
     for path in bag_paths:
         system.reset()
         images = _TrueDepth(path, truth) if truth else None
@@ -47,7 +48,7 @@ def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **opt
             if images is None:
                 score.add(frame, system)
                 continue
-            output = system.step(frame)
+            output = system.depth.step(frame)
             true = images.at(frame.stamp_ns)
             if true is not None:
                 if true.shape != output.depth.shape:

@@ -12,6 +12,7 @@ import numpy as np
 
 from depth_perception.frame import Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, lidar
+from depth_perception.geometry.cross_view import disagreement
 from depth_perception.systems import scale as scales
 from depth_perception.systems.network_input import focal_ratio, prepare
 
@@ -24,6 +25,7 @@ class Config:
     max_depth_m: farther is no depth (NaN).
     edge_log: a relative step of depth between neighbours at which confidence has fallen to 1/e.
     range_m: distance at which confidence has fallen to one half; monocular error grows with distance.
+    disagreement: of this depth and the previous image's (see geometry.cross_view), at which confidence has fallen to 1/e.
     scan_points: about so many returns of a scan, evenly picked, are compared with the depth.
     scale: how the metric scale is found.
     """
@@ -31,6 +33,7 @@ class Config:
     max_depth_m: float = ranged(100.0, 1, 1000)
     edge_log: float = ranged(0.15, 0.001, 10)
     range_m: float = ranged(60.0, 1, 1000)
+    disagreement: float = ranged(0.1, 0.001, 10)
     scan_points: int = ranged(8000, 100, 1_000_000)
     scale: scales.Config = field(default_factory=scales.Config)
 
@@ -46,6 +49,7 @@ class DepthOutput:
     scale: the scalar between the network's metres and metres, and how sure it is.
     network_input: (1, 3, h, w) float32, kept for the systems that look at the same image.
     timing_ms: pre, engine, post.
+    previous: the previous image's (h, w) metres and T_previous_this, as far as the motion was known before this image; None: nobody knows.
     """
 
     depth: np.ndarray
@@ -56,19 +60,31 @@ class DepthOutput:
     network_input: np.ndarray
     timing_ms: dict[str, float]
     config: Config = field(default_factory=Config)
+    previous: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def metres(self) -> np.ndarray:
+        """(h, w) float32, scaled, at the network's own size, however far."""
+        return self.network_metres * np.float32(self.scale.value)
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """(H, W) float32 0..1: low at depth edges, where a smooth network must be wrong on one side, and far away.
+        """(H, W) float32 0..1: low at depth edges, where a smooth network must be wrong on one side, far away, and where the previous
+        image's depth, moved here, is another one: something moves by itself, or one of the two is wrong.
 
         Worked out when somebody asks: the depth is on its way by then.
         """
-        metres = self.network_metres * np.float32(self.scale.value)
+        metres = self.metres
         with np.errstate(divide="ignore", invalid="ignore"):
             log = np.log(metres)
         window = np.ones((3, 3), np.uint8)
         step = cv2.dilate(log, window) - cv2.erode(log, window)
-        confidence = np.exp(-step / self.config.edge_log) / (1 + (metres / self.config.range_m) ** 2)
+        doubt = step / self.config.edge_log
+        if self.previous is not None:
+            before, T_before_now = self.previous
+            K = camera.resize_K(self.calibration.K, from_size=(self.calibration.height, self.calibration.width), to_size=metres.shape)
+            doubt += np.nan_to_num(disagreement(metres, before, K, T_before_now)) / np.float32(self.config.disagreement)
+        confidence = np.exp(-doubt) / (1 + (metres / self.config.range_m) ** 2)
         confidence = np.nan_to_num(confidence, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
         return self.in_view(confidence)
 
@@ -106,6 +122,7 @@ class Depth:
         """Forgets the scale."""
         self._scale.reset()
         self._pending: tuple[Frame, np.ndarray] | None = None
+        self._metres: np.ndarray | None = None
 
     def catch_up(self) -> scales.Scale | None:
         """Compares the last image's depth with its scan, for the images to come. `step` would do it first; a caller that has just sent
@@ -115,8 +132,8 @@ class Depth:
         pairs, self._pending = self._pairs(*self._pending), None
         return self._scale.compare(*pairs)
 
-    def step(self, frame: Frame) -> DepthOutput:
-        """One image to metric depth.
+    def step(self, frame: Frame, T_previous_now: np.ndarray | None = None) -> DepthOutput:
+        """One image to metric depth. T_previous_now: (4, 4) camera now -> camera at the previous image, metres, as far as it is known by now.
 
         The scale comes from the scans of earlier images, but for the first scan, which counts at once: depth never waits for a scan.
         """
@@ -137,11 +154,13 @@ class Depth:
             scale = self.catch_up() or scale
         metres = network_metres * np.float32(scale.value)
         # Cut at the network's size: none beside none, and a tenth of the work.
-        metres[~((metres > 0) & (metres <= self._config.max_depth_m))] = np.nan
-        depth = cv2.resize(metres, (calibration.width, calibration.height), interpolation=cv2.INTER_LINEAR)
+        cut = np.where((metres > 0) & (metres <= self._config.max_depth_m), metres, np.float32(np.nan))
+        depth = cv2.resize(cut, (calibration.width, calibration.height), interpolation=cv2.INTER_LINEAR)
         done = time.perf_counter()
         timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": (done - inferred) * 1e3}
-        return DepthOutput(depth, network_metres, scale, calibration, frame.stamp_ns, image, timing, self._config)
+        before, self._metres = self._metres, metres
+        previous = None if before is None or T_previous_now is None else (before, T_previous_now)
+        return DepthOutput(depth, network_metres, scale, calibration, frame.stamp_ns, image, timing, self._config, previous)
 
     def _pairs(self, frame: Frame, network_metres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Network depth and LiDAR depth, (N,) each, where a return falls into the image."""

@@ -67,20 +67,27 @@ class Drive:
             if frame.stamp_ns >= self._stamp_ns - JUMP_NS:
                 raise BadInput("image: its stamp is not later than the one before")
             self.reset()
+        T_previous_now = self._expected_motion(frame.stamp_ns)
         self._stamp_ns = frame.stamp_ns
         frame = self.at_image_time(frame)
-        depth = self.depth.step(frame)
+        depth = self.depth.step(frame, T_previous_now)
         yield depth
         self.depth.catch_up()
         odometry = None
         if self.odometry is not None:
             self._last = odometry = self.odometry.step(
-                frame, depth.scale, depth.network_input, depth.network_metres * np.float32(depth.scale.value)
+                frame, depth.scale, depth.network_input, depth.metres
             )
             if odometry is not None:
                 yield odometry
         if self.bev is not None:
             yield self.bev.step(frame, depth, odometry)
+
+    def _expected_motion(self, stamp_ns: int) -> np.ndarray | None:
+        """(4, 4) T_previous_now of an image that has just come, at the last known velocity; None when there is none."""
+        if self._last is None or self._last.stamp_ns != self._stamp_ns:
+            return None
+        return pose.fraction(self._last.T_previous_now, (stamp_ns - self._last.stamp_ns) * 1e-9 / self._last.elapsed_s)
 
     def at_image_time(self, frame: Frame) -> Frame:
         """The frame with its scan seen from where the camera is now, and told how the LiDAR moved, at the last known velocity.

@@ -6,6 +6,7 @@ from worlds import frame, true_depth
 
 from depth_perception.evaluation.depth import DepthScore, split_beams
 from depth_perception.systems.depth import Depth
+from depth_perception.systems.drive import Drive
 
 
 def test_beams_are_parted_without_loss():
@@ -19,7 +20,7 @@ def test_beams_are_parted_without_loss():
 
 def perfect_but(scale):
     answer = (true_depth() / scale)[None, None]
-    return Depth(lambda image: {"depth": answer}, height=96, width=192, canonical_focal_px=120.0)
+    return Drive(Depth(lambda image: {"depth": answer}, height=96, width=192, canonical_focal_px=120.0))
 
 
 def test_a_perfect_network_of_half_the_scale():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from worlds import CALIBRATION, SIZE, frame, true_depth
 
+from depth_perception.geometry import pose
 from depth_perception.systems.depth import Config, Depth
 from depth_perception.systems.network_input import focal_ratio, prepare
 
@@ -113,3 +114,25 @@ def test_a_scan_counts_from_the_next_image_on_but_the_first_at_once():
     assert values[2] == pytest.approx(1.0, rel=0.02)
     assert values[3] > 1.05
     assert values[4] > values[3]
+
+
+def test_confidence_falls_where_the_previous_depth_tells_another_world():
+    """A metre driven: the road agrees, a wall that came along with the car does not. Both were seen, what is new was not."""
+    walls, metre = iter((20.0, 19.0)), pose.from_rotation_vector(np.zeros(3), np.array([0, 0, 1.0]))
+    agreeing = moving(lambda: next(walls)).step(frame(with_scan=False), metre).confidence
+    alone = moving(lambda: 19.0, steps=0).step(frame(with_scan=False), metre).confidence
+    np.testing.assert_allclose(agreeing[10:30, 20:170], alone[10:30, 20:170], rtol=1e-3)
+    along = moving(lambda: 19.0).step(frame(with_scan=False), metre).confidence
+    # 19 m now, 20 m expected there before, 19 m said.
+    np.testing.assert_allclose(along[10:30, 20:170], alone[10:30, 20:170] * np.exp(-(1 / 39) / 0.1), rtol=1e-3)
+    np.testing.assert_allclose(along[88, 20:170], alone[88, 20:170], rtol=0.15)
+
+
+def moving(wall, *, steps=1):
+    """Depth of a network that says the truth of a wall that is asked for image by image, after `steps` images."""
+    ratio = focal_ratio(CALIBRATION, height=NETWORK[0], canonical_focal_px=CANONICAL)
+    system = Depth(lambda image: {"depth": (true_depth(wall(), size=NETWORK) / ratio)[None, None].astype(np.float32)},
+                   height=NETWORK[0], width=NETWORK[1], canonical_focal_px=CANONICAL)
+    for _ in range(steps):
+        system.step(frame(with_scan=False))
+    return system

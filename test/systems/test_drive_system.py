@@ -23,7 +23,7 @@ class Seen:
     """Stands in for Depth and keeps the frames it is given."""
 
     def __init__(self):
-        self.frames, self.resets = [], 0
+        self.frames, self.motions, self.resets = [], [], 0
 
     def reset(self):
         self.resets += 1
@@ -31,8 +31,9 @@ class Seen:
     def catch_up(self):
         """Nothing to compare."""
 
-    def step(self, frame):
+    def step(self, frame, T_previous_now):
         self.frames.append(frame)
+        self.motions.append(T_previous_now)
         shape = (frame.calibration.height, frame.calibration.width)
         ten, image = np.full(shape, 10, np.float32), np.zeros((1, 3, 48, 96), np.float32)
         return DepthOutput(ten, ten, Scale(1.0, 0.1), frame.calibration, frame.stamp_ns, image, {})
@@ -65,6 +66,15 @@ def test_an_older_scan_is_seen_from_where_the_camera_is_now():
     ahead = np.array([[12.0, 0.0, 0.0]])
     # Ten metres a second for 50 ms: what was ahead is half a metre nearer.
     np.testing.assert_allclose(pose.transform(T_moved, ahead) - pose.transform(T_still, ahead), [[0, 0, -0.5]], atol=1e-6)
+
+
+def test_depth_is_told_the_motion_expected_at_the_last_velocity():
+    system, seen = drive()
+    for stamp in (0, TENTH, 3 * TENTH):
+        list(system.step(frame(stamp_ns=stamp)))
+    first, second, third = seen.motions
+    assert first is None and second is None  # nothing was known yet
+    np.testing.assert_allclose(third, pose.from_rotation_vector(np.zeros(3), np.array([0, 0, 2.0])), atol=1e-6)
 
 
 def test_time_that_jumps_back_starts_a_new_drive():
