@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="model directory (default: the shipped student)")
     parser.add_argument("--reference", help="odometry: a KITTI or TUM pose file, a topic, PARENT:CHILD of TF, or kiss-icp")
     parser.add_argument("--truth", help="depth: score against this topic of true depth images instead of the LiDAR")
+    parser.add_argument("--regions", help="depth: score the regions that this topic of images marks as hard, too (needs --truth)")
     parser.add_argument(
         "--align", choices=["none", "scale"], default="none", help="odometry: scale the estimate to the reference's length first"
     )
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput("evaluate odometry: wanted one --bag, for a trajectory does not span several")
     options = reader_options(args)
     if args.what == "depth":
-        result = offline.depth(args.bag, model, truth=args.truth, **options)
+        result = offline.depth(args.bag, model, truth=args.truth, regions=args.regions, **options)
     elif args.what == "odometry":
         result = offline.odometry(args.bag[0], model, reference=args.reference, align=args.align == "scale", **options)
     else:

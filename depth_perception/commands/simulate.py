@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--setting", metavar="NAME", help="city, residential, suburb, country or highway (default: city, or drawn when varied)"
     )
+    parser.add_argument(
+        "--hard",
+        default="",
+        metavar="WORDS",
+        help="what photometry fails on, some of moving,flicker,reflections,textureless; /truth/hard says which pixels (default: none)",
+    )
     parser.add_argument("--no-truth", action="store_true", help="leave out /truth")
 
 
@@ -39,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     from depth_perception.frame import BadInput
     from depth_perception.world.drive import Config, drive
+    from depth_perception.world.hard import asked
     from depth_perception.world.recording import record
     from depth_perception.world.sensors import Camera, Lidar
 
@@ -50,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         lidar=Lidar(rings=args.lidar_rings, columns=args.lidar_columns, sweep_s=args.lidar_sweep),
         appearance=args.appearance,
         setting=args.setting,
+        hard=asked(args.hard),
     )
     out = Path(args.out)
     if out.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,13 +37,21 @@ def systems(model: Model, *, threads: int = 2) -> Drive:
     return Drive(depth_system(model, threads=threads), Odometry(engine.load(model, "pose", threads=threads), **sizes), Bev())
 
 
-def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **options: Any) -> dict[str, Any]:
-    """Depth scores over bags; against the LiDAR, or against a topic of true depth images of the same stamps."""
+def depth(
+    bag_paths: list[str], model: Model, *, truth: str | None = None, regions: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """Depth scores over bags; against the LiDAR, or against a topic of true depth images of the same stamps.
+
+    regions: topic of images that say why pixels are hard (evaluation.depth.REGIONS); scores them apart, needs `truth`.
+    """
+    if regions and not truth:
+        raise BadInput(f"--regions {regions}: wanted --truth too, for a LiDAR does not reach every pixel of a region")
     score, system = DepthScore(), systems(model)
     system.bev = None
     for path in bag_paths:
         system.reset()
-        images = _TrueDepth(path, truth) if truth else None
+        images = _Images(path, truth, decode.depth_image, "--truth") if truth else None
+        hard = _Images(path, regions, _bits, "--regions") if regions else None
         for frame in _progress(bags.FrameReader(path, pairing="nearest", **options)):
             if images is None:
                 score.add(frame, system)
@@ -51,9 +59,13 @@ def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **opt
             output = system.depth.step(frame)
             true = images.at(frame.stamp_ns)
             if true is not None:
-                if true.shape != output.depth.shape:
-                    raise BadInput(f"--truth {truth}: wanted depth of the image's size {output.depth.shape}, got {true.shape}")
-                score.add_truth(output.in_view(output.network_metres), true)
+                bits = hard.at(frame.stamp_ns) if hard else None
+                for topic, found in ((f"--truth {truth}", true), (f"--regions {regions}", bits)):
+                    if found is not None and found.shape != output.depth.shape:
+                        raise BadInput(f"{topic}: wanted images of the camera's size {output.depth.shape}, got {found.shape}")
+                if hard and bits is None:
+                    raise BadInput(f"--regions {regions}: {path} has true depth, but no region image, at {frame.stamp_ns} ns")
+                score.add_truth(output.in_view(output.network_metres), true, bits)
     result = score.result()
     if result["frames"] == 0:
         wanted = f"true depth on {truth}" if truth else "a LiDAR scan and known extrinsics"
@@ -61,23 +73,29 @@ def depth(bag_paths: list[str], model: Model, *, truth: str | None = None, **opt
     return result
 
 
-class _TrueDepth:
-    """True depth images of a topic by stamp, asked for in rising order."""
+def _bits(msg: Any) -> np.ndarray:
+    if msg.encoding not in ("mono8", "8UC1"):
+        raise BadInput(f"--regions: wanted images of mono8, got {msg.encoding!r}")
+    return decode.image(msg)[..., 0]
 
-    def __init__(self, path: str, topic: str) -> None:
-        bag = bags.Bag(path)
+
+class _Images:
+    """True images of a topic by stamp, asked for in rising order."""
+
+    def __init__(self, path: str, topic: str, decoded: Callable[[Any], np.ndarray], flag: str) -> None:
+        bag, self._decoded = bags.Bag(path), decoded
         if bag.topics.get(topic, ("", 0))[0] != "sensor_msgs/msg/Image":
-            raise BadInput(f"--truth {topic}: is no topic of depth images of {path} ({', '.join(bag.topics)})")
+            raise BadInput(f"{flag} {topic}: is no topic of images of {path} ({', '.join(bag.topics)})")
         self._messages = (bag.decode(type_name, raw) for _, type_name, _, raw in bag.messages(topics=[topic]))
         self._next: Any = next(self._messages, None)
 
     def at(self, stamp_ns: int) -> np.ndarray | None:
-        """(H, W) metres of exactly this stamp, or None."""
+        """(H, W) of exactly this stamp, or None."""
         while self._next is not None and decode.stamp_ns(self._next.header) < stamp_ns:
             self._next = next(self._messages, None)
         if self._next is None or decode.stamp_ns(self._next.header) != stamp_ns:
             return None
-        return decode.depth_image(self._next)
+        return self._decoded(self._next)
 
 
 def odometry(bag_path: str, model: Model, *, reference: str | None = None, align: bool = False, **options: Any) -> dict[str, Any]:

@@ -56,6 +56,11 @@ def building(length: float, depth: float, height: float, *, roof: str, wall_styl
     return merge(parts)
 
 
+def block(length: float, depth: float, height: float, material: Material, style: int) -> Mesh:
+    """A plain block with its front along x at y = 0, standing towards +y: bare walls, or a facade of glass."""
+    return box((-length / 2, 0.0, -1.5), (length / 2, depth, height), material, style)
+
+
 def wall(length: float, height: float, thickness: float, style: int, material: Material = Material.MASONRY) -> Mesh:
     """A garden wall, fence or barrier along x, centred."""
     return box((-length / 2, -thickness / 2, -0.3), (length / 2, thickness / 2, height), material, style)

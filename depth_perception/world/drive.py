@@ -11,6 +11,8 @@ from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
 from depth_perception.geometry.deskew import deskew
 from depth_perception.world.appearance import Appearance, random_appearance
+from depth_perception.world.flicker import Flicker
+from depth_perception.world.hard import NONE, Hard
 from depth_perception.world.layout import random_street
 from depth_perception.world.light import Film
 from depth_perception.world.mesh import Mesh, merge
@@ -20,10 +22,13 @@ from depth_perception.world.sensors import FULL, Camera, Detail, Lidar, photogra
 from depth_perception.world.street import Actor, Box, Street
 from depth_perception.world.texture import Noise
 from depth_perception.world.tracer import Tracer
+from depth_perception.world.traffic import CarAhead
 
 START_NS = 1_700_000_000_000_000_000
 LIDAR_LEAD_NS = 10_000_000
 BOX_REACH = 75.0
+SIDE_STREET = 40.0  # metres from the centreline at which crossing traffic comes and goes
+IN_MOTION = 0.2  # m/s
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Config:
     """A drive. appearance: "default" (a sunny street) or "varied" (street, camera and light drawn from the seed).
 
     lidar: None for a camera alone. setting: one of street.SETTINGS, None = drawn. detail: what shading may cost.
+    hard: what to add that photometry fails on; with any of it, moments say of every pixel why it is hard.
     """
 
     seconds: float = 10.0
@@ -41,6 +47,7 @@ class Config:
     appearance: str = "default"
     setting: str | None = None
     detail: Detail = FULL
+    hard: Hard = NONE
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
@@ -68,6 +75,7 @@ class Moment:
         frame: image, calibration and the sweep taken 10 ms earlier (None without a LiDAR).
         depth: (H, W) float32 z in metres, NaN = sky.
         markings: (H, W) uint8 class ids, see paint.Marking.
+        hard: (H, W) uint8 bits, see hard.Hard; None where nothing hard was asked for.
         boxes: cars, people and cyclists within 75 m, body frame (with a LiDAR: those that it touches three times or more).
         T_odom_base: (4, 4) body -> odom; odom is the body frame of the first image.
         twist: (6,) linear m/s and angular rad/s velocity in the body frame.
@@ -79,6 +87,7 @@ class Moment:
     boxes: tuple[Box, ...]
     T_odom_base: np.ndarray
     twist: np.ndarray
+    hard: np.ndarray | None = None
 
 
 class Trajectory:
@@ -117,6 +126,10 @@ class Trajectory:
         """Metres along the road at t seconds."""
         return float(np.interp(t, self._t, self._s))
 
+    def arrival(self, s: float) -> float:
+        """Seconds at which the car is at s metres along the road; the drive's end for what it never reaches."""
+        return float(np.interp(s, self._s, self._t))
+
     def T_world_base(self, road: Road, lane: float, t: float) -> np.ndarray:
         """(4, 4) pose at t seconds; lane: metres left of the centreline."""
         s = self.s(t)
@@ -146,7 +159,15 @@ def drive(config: Config) -> Iterator[Moment]:
     fastest = {"city": 12.0, "residential": 9.5, "suburb": 13.0, "country": 14.0, "highway": 14.0}[setting]
     trajectory = Trajectory(rng, config.seconds, fastest if varied else 9.0)
     lane = int(rng.integers(3))
-    street = random_street(rng, length=trajectory.length, duration=config.seconds, setting=setting, lane=lane)
+    street = random_street(
+        rng,
+        length=trajectory.length,
+        duration=config.seconds,
+        setting=setting,
+        lane=lane,
+        hard=config.hard,
+        car=CarAhead(trajectory.s, trajectory.arrival),
+    )
     d = -(min(lane, street.road.lanes[0] - 1) + 0.5) * street.road.lane_width
     yield from film(config, street, trajectory, lane=d, camera=camera, look=look)
 
@@ -158,26 +179,35 @@ def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float,
     assert calibration.T_base_camera is not None, "the rig knows its camera"
     tracer, noise, developer = Tracer(street.mesh), Noise(config.seed), Film(look, config.seed)
     T_base0_world = pose.inverse(trajectory.T_world_base(road, lane, 0.0))
+    detail = replace(config.detail, mirrors=True) if Hard.REFLECTING in config.hard else config.detail
+    flicker = None
+    if Hard.FLICKER in config.hard:
+        rng = np.random.default_rng([config.seed, 20261122])
+        flicker = Flicker(rng, look, noise, lambda t: trajectory.T_world_base(road, lane, t), seconds=config.seconds)
     for k in range(config.frames):
         stamp = START_NS + round(k * 1e9 / config.rate)
         t = (stamp - START_NS) * 1e-9
         scan = None
         if lidar is not None:
             before = t - LIDAR_LEAD_NS * 1e-9
-            tracer.move(_moving(street, before, trajectory.s(before)))
+            tracer.move(*_moving(street, before, trajectory))
             T_base_lidar = lidar.T_base_lidar(camera)
             T_world_lidar = trajectory.T_world_base(road, lane, before) @ T_base_lidar
             moving = _at(T_base_lidar, trajectory.twist(road, lane, before))
             scan = sweep(tracer, street, lidar, T_world_lidar, stamp - LIDAR_LEAD_NS, np.random.default_rng([config.seed, k]), moving)
-        tracer.move(_moving(street, t, trajectory.s(t)))
+        tracer.move(*_moving(street, t, trajectory))
         T_world_base = trajectory.T_world_base(road, lane, t)
-        picture = photograph(tracer, street, calibration, T_world_base @ calibration.T_base_camera, look, noise, config.detail)
+        now = flicker.instant(t, step=1 / config.rate) if flicker else None
+        picture = photograph(tracer, street, calibration, T_world_base @ calibration.T_base_camera, look, noise, detail, now)
         boxes = _boxes(street, t, trajectory.s(t), pose.inverse(T_world_base))
         if scan is not None and lidar is not None:
             points = pose.transform(T_base_lidar, deskew(scan.points, scan.time_s, moving))
             boxes = tuple(box for box in boxes if _inside(box, points) >= 3)
-        frame = Frame(developer.develop(picture.light), stamp, calibration, scan)
-        yield Moment(frame, picture.depth, picture.markings, boxes, T_base0_world @ T_world_base, trajectory.twist(road, lane, t))
+        exposed = picture.light * np.float32(2 ** flicker.stops(t)) if flicker else picture.light
+        frame = Frame(developer.develop(exposed), stamp, calibration, scan)
+        twist = trajectory.twist(road, lane, t)
+        hard = picture.hard if config.hard else None
+        yield Moment(frame, picture.depth, picture.markings, boxes, T_base0_world @ T_world_base, twist, hard)
 
 
 def _at(T_base_sensor: np.ndarray, twist: np.ndarray) -> np.ndarray:
@@ -199,14 +229,21 @@ def _random_camera(rng: np.random.Generator, camera: Camera) -> Camera:
     )
 
 
-def _moving(street: Street, t: float, s_car: float) -> Mesh | None:
-    parts = [actor.mesh.moved(actor.pose(street.road, t, s_car)) for actor in street.actors if _on_road(street, actor, t, s_car)]
-    return merge(parts) if parts else None
+def _moving(street: Street, t: float, trajectory: Trajectory) -> tuple[Mesh | None, np.ndarray | None]:
+    """What can move, and which of its triangles do so at t."""
+    s_car = trajectory.s(t)
+    actors = [actor for actor in street.actors if _on_road(street, actor, t, s_car)]
+    if not actors:
+        return None, None
+    ends = [(when, trajectory.s(when)) for when in (t - 0.05, t + 0.05)]
+    fast = [np.ptp([actor.pose(street.road, *end)[:3, 3] for end in ends], 0).max() > 0.1 * IN_MOTION for actor in actors]
+    parts = [actor.mesh.moved(actor.pose(street.road, t, s_car)) for actor in actors]
+    return merge(parts), np.repeat(fast, [len(part.triangles) for part in parts])
 
 
 def _on_road(street: Street, actor: Actor, t: float, s_car: float) -> bool:
-    s = actor.s(t, s_car)
-    return bool(abs(s - s_car) < 150 and street.road.s[0] + 4 < s < street.road.s[-1] - 4)
+    s, d = actor.at(t, s_car)
+    return bool(abs(s - s_car) < 150 and street.road.s[0] + 4 < s < street.road.s[-1] - 4 and (abs(d) < SIDE_STREET or not actor.across))
 
 
 def _boxes(street: Street, t: float, s_car: float, T_base_world: np.ndarray) -> tuple[Box, ...]:

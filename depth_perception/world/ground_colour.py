@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 
@@ -77,7 +78,17 @@ def ground(p: Points, street: Street, noise: Noise) -> tuple[np.ndarray, np.ndar
         left = np.clip(1.25 - 1.1 * street.paint.wear + worn * street.paint.wear - 0.25, 0.12, 1)
         mix = (share[on] * left)[:, None]
         colour[i] = colour[i] * (1 - mix) + street.paint.colour * mix
+    if look.wet > 0:
+        colour *= (1 - 0.55 * wetness(street, s, d, noise))[:, None]
     return colour, kind
+
+
+def wetness(street: Street, s: np.ndarray, d: np.ndarray, noise: Noise) -> np.ndarray:
+    """(N,) 0 dry .. 1 under water, at road coordinates: puddles between the kerbs."""
+    if street.look.wet <= 0:
+        return np.zeros(len(s), np.float32)
+    level = NormalDist().inv_cdf(1 - min(street.look.wet, 0.99))
+    return np.clip(0.5 + 4.0 * (noise.at(noise.cloud, d, s, texel=0.06) - level), 0, 1) * (np.abs(d) < street.road.half)
 
 
 def _asphalt(s: np.ndarray, d: np.ndarray, look: GroundLook, lane: float, noise: Noise, blur: np.ndarray, long: np.ndarray) -> np.ndarray:

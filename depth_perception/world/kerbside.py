@@ -126,9 +126,9 @@ def crossings(site: Site) -> None:
             site.put(mesh, middle - half - 1.0, -(road.half + 0.7))
             site.put(mesh, middle + half + 1.0, road.half + 0.7, np.pi)
         for side in (-1, 1):
-            if rng.random() < 0.5:
+            if rng.random() < site.plan.waiting:
                 site.put_car(float(middle - side * 1.6), side * (road.edge + rng.uniform(3.5, 9)), -side * np.pi / 2)
-            if rng.random() < 0.5:
+            if rng.random() < site.plan.waiting:
                 site.put_car(float(middle + side * 1.6), side * (road.edge + rng.uniform(12, 25)), side * np.pi / 2)
             far = side * rng.uniform(45, 65)
             if rng.random() < 0.6 and road.clear(float(middle), far, 6.0):

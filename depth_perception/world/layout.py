@@ -7,18 +7,32 @@ from dataclasses import replace
 import numpy as np
 
 from depth_perception.world import kerbside, roadside, traffic
+from depth_perception.world.hard import NONE, Hard
 from depth_perception.world.mesh import merge
 from depth_perception.world.paint import random_paint
-from depth_perception.world.plan import random_plan
+from depth_perception.world.plan import hardened, random_plan
 from depth_perception.world.road import ground, random_road
 from depth_perception.world.site import Site
 from depth_perception.world.street import GroundLook, Street
 from depth_perception.world.styles import grey
+from depth_perception.world.traffic import CarAhead
 
 
-def random_street(rng: np.random.Generator, *, length: float, duration: float, setting: str | None = None, lane: int = 0) -> Street:
-    """A street for a drive of `length` metres and `duration` seconds; `lane`: the car's own lane, 0 next to the centre."""
-    plan = random_plan(rng, setting)
+def random_street(
+    rng: np.random.Generator,
+    *,
+    length: float,
+    duration: float,
+    setting: str | None = None,
+    lane: int = 0,
+    hard: Hard = NONE,
+    car: CarAhead | None = None,
+) -> Street:
+    """A street for a drive of `length` metres and `duration` seconds; `lane`: the car's own lane, 0 next to the centre.
+
+    hard: what to add that photometry fails on; car: how the car will drive, which hard traffic must know.
+    """
+    plan = hardened(random_plan(rng, setting), hard, rng)
     road = random_road(
         rng,
         length=length,
@@ -41,7 +55,9 @@ def random_street(rng: np.random.Generator, *, length: float, duration: float, s
     kerbside.crossings(site)
     roadside.backdrop(site)
     traffic.traffic(site, duration, lane=min(lane, plan.lanes[0] - 1))
-    look = _ground_look(rng, plan.sidewalk, covers)
+    if Hard.MOVING in hard and car is not None:
+        traffic.close_traffic(site, car, duration, lane=min(lane, plan.lanes[0] - 1))
+    look = replace(_ground_look(rng, plan.sidewalk, covers), wet=plan.wet)
     mesh = merge([ground(road), *site.parts])
     return Street(
         road, random_paint(rng, road, amount=plan.markings), look, mesh, tuple(site.boxes), tuple(site.actors), site.styles.table()

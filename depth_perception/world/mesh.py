@@ -23,6 +23,8 @@ class Material(IntEnum):
     SIGN = 8  # coords: u, v in -1..1; kind of symbol
     FIELD = 9  # coords: unused
     MASONRY = 10  # coords: u along the wall, v above its foot, 0
+    BARE = 11  # coords: unused; one colour and nothing else
+    CURTAIN = 12  # coords: u along the wall, v above its foot, wall height; a facade of mirroring glass
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from depth_perception.frame import BadInput
+from depth_perception.world.hard import Hard
 
 SETTINGS = ("city", "residential", "suburb", "country", "highway")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What kind of street: probabilities and sizes drawn once per drive."""
+    """What kind of street: probabilities and sizes drawn once per drive.
+
+    waiting: chance that a car stands in a side street. wet: share of the road under water.
+    """
 
     setting: str
     lanes: tuple[int, int]
@@ -32,6 +36,8 @@ class Plan:
     people: float
     traffic: float
     markings: float
+    waiting: float = 0.5
+    wet: float = 0.0
 
 
 def random_plan(rng: np.random.Generator, setting: str | None = None) -> Plan:
@@ -145,3 +151,24 @@ def random_plan(rng: np.random.Generator, setting: str | None = None) -> Plan:
         rng.uniform(2, 6),
         1.0,
     )
+
+
+def hardened(plan: Plan, hard: Hard, rng: np.random.Generator) -> Plan:
+    """The plan with room for hard things: side streets for crossing traffic, plain walls, glass and puddles. Flicker needs no room."""
+    if Hard.MOVING in hard:
+        lanes = max(plan.lanes[0], int(rng.choice([1, 2])))
+        plan = replace(plan, lanes=(lanes, lanes), crossing_every=plan.crossing_every and 30.0, traffic=max(plan.traffic, 2.0), waiting=0.0)
+    # Puddles mirror too, so glass needs less room than walls.
+    wanted = [(zone, share) for zone, share, flag in (("bare", 0.75, Hard.TEXTURELESS), ("glass", 0.25, Hard.REFLECTING)) if flag in hard]
+    if wanted:
+        total = sum(share for _, share in wanted) / 0.6
+        zones = (*((name, 0.4 * weight) for name, weight in plan.zones), *((name, share / total) for name, share in wanted))
+        plan = replace(
+            plan,
+            zones=zones,
+            street_trees=(0.0, 0.0),
+            parked=(0.3 * plan.parked[0], 0.3 * plan.parked[1]),
+        )
+    if Hard.REFLECTING in hard:
+        plan = replace(plan, wet=rng.uniform(0.15, 0.35))
+    return plan

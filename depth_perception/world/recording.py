@@ -1,4 +1,8 @@
-"""A drive as a rosbag2: what a car would have recorded, and the truth beside it below /truth."""
+"""A drive as a rosbag2: what a car would have recorded, and the truth beside it below /truth.
+
+/truth/depth: 32FC1, z in metres, NaN = sky. /truth/markings: mono8, ids of paint.Marking. /truth/hard: mono8, bits of hard.Hard, when
+something hard was asked for. /truth/odometry: pose and twist of the body. /truth/boxes: cars, people and cyclists, body frame.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,8 @@ def _write_truth(bag: Writer, moment: Moment) -> None:
     stamp = moment.frame.stamp_ns
     bag.write("/truth/depth", messages.image(moment.depth, "32FC1", stamp_ns=stamp, frame_id="camera"), stamp)
     bag.write("/truth/markings", messages.image(moment.markings, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
+    if moment.hard is not None:
+        bag.write("/truth/hard", messages.image(moment.hard, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
     bag.write(
         "/truth/odometry", messages.odometry(moment.T_odom_base, stamp_ns=stamp, linear=moment.twist[:3], angular=moment.twist[3:]), stamp
     )

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from depth_perception.world import buildings
-from depth_perception.world.mesh import box, cylinder, merge
+from depth_perception.world.mesh import Material, box, cylinder, merge
 from depth_perception.world.site import Site
 from depth_perception.world.street import COVERS
-from depth_perception.world.styles import vivid
+from depth_perception.world.styles import grey, vivid
 
 
 def zones(site: Site, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +124,40 @@ def walls(site: Site, s0: float, s1: float, side: int) -> str:
     return str(rng.choice(["grass", "earth", "slabs"]))
 
 
+def bare(site: Site, s0: float, s1: float, side: int) -> str:
+    """Plain blocks, or one long plain wall. Returns the ground cover."""
+    rng, edge = site.rng, site.road.edge
+    if rng.random() < 0.4:
+        height, style = rng.uniform(3.0, 6.0), site.styles.add(grey(rng, 0.15, 0.75, 0.06))
+        for s in np.arange(s0, s1, 4.0):
+            if not site.road.in_crossing(np.float64(s + 2.0), 2.5):
+                site.put(buildings.wall(4.1, height, 0.3, style, Material.BARE), float(s) + 2.0, side * (edge + 0.4))
+        return "slabs"
+    s = s0
+    while s < s1:
+        length, depth = rng.uniform(9, 26), rng.uniform(9, 16)
+        colour = grey(rng, 0.15, 0.75, 0.08)
+        mesh = buildings.block(length, depth, rng.uniform(5, 15), Material.BARE, site.styles.add(colour))
+        site.put_block(s + length / 2, edge + rng.uniform(0.3, 1.5), side, mesh, length=length, depth=depth)
+        s += length
+    return "slabs"
+
+
+def glass(site: Site, s0: float, s1: float, side: int) -> str:
+    """Offices with facades of mirroring glass. Returns the ground cover."""
+    rng = site.rng
+    s = s0
+    while s < s1:
+        length, depth = rng.uniform(12, 28), rng.uniform(10, 16)
+        tint = np.array([0.03, 0.04, 0.05]) * rng.uniform(0.5, 1.5)
+        mesh = buildings.block(
+            length, depth, rng.uniform(8, 22), Material.CURTAIN, site.styles.add(tint, rng.uniform(1.4, 3.0), rng.uniform(2.8, 3.8))
+        )
+        site.put_block(s + length / 2, site.road.edge + rng.uniform(0.3, 1.5), side, mesh, length=length, depth=depth)
+        s += length + (0.0 if rng.random() < 0.8 else 3.0)
+    return "slabs"
+
+
 def wood(site: Site, s0: float, s1: float, side: int) -> str:
     """Trees close together. Returns the ground cover."""
     rng, edge = site.rng, site.road.edge
@@ -205,6 +239,8 @@ ZONES: dict[str, Callable[[Site, float, float, int], str]] = {
     "hedge": hedges,
     "wall": walls,
     "wood": wood,
+    "bare": bare,
+    "glass": glass,
     "field": field,
     "lot": lot,
 }

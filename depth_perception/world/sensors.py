@@ -10,9 +10,11 @@ import numpy as np
 from depth_perception.frame import BadInput, Calibration, Scan
 from depth_perception.geometry import camera, pose
 from depth_perception.geometry.deskew import deskew
-from depth_perception.world import light
+from depth_perception.world import hard, light
 from depth_perception.world.appearance import Appearance
+from depth_perception.world.flicker import FlickerAt
 from depth_perception.world.mesh import Material
+from depth_perception.world.mirrors import mirrored, reflectance
 from depth_perception.world.paint import coverage
 from depth_perception.world.points import Points
 from depth_perception.world.street import Street
@@ -103,19 +105,21 @@ class Lidar:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """light: (H, W, 3) float32 linear; depth: (H, W) float32 z in metres, NaN = sky; markings: (H, W) uint8."""
+    """light: (H, W, 3) float32 linear; depth: (H, W) float32 z in metres, NaN = sky; markings: (H, W) uint8; hard: (H, W) uint8, bits."""
 
     light: np.ndarray
     depth: np.ndarray
     markings: np.ndarray
+    hard: np.ndarray
 
 
 @dataclass(frozen=True)
 class Detail:
-    """What shading may cost. shadows: rays to the sun; openness: rays to the sky nearby (soft corners)."""
+    """What shading may cost. shadows: rays to the sun; openness: rays to the sky nearby (soft corners); mirrors: rays into what shines."""
 
     shadows: bool = True
     openness: bool = True
+    mirrors: bool = False
 
 
 FULL = Detail()
@@ -129,8 +133,9 @@ def photograph(
     look: Appearance,
     noise: Noise,
     detail: Detail = FULL,
+    flicker: FlickerAt | None = None,
 ) -> Picture:
-    """What the camera sees: light before the film, exact depth and marking classes."""
+    """What the camera sees: light before the film, exact depth, marking classes and why pixels are hard."""
     height, width = calibration.height, calibration.width
     rays = camera.rays(calibration.K, height=height, width=width).reshape(-1, 3)
     direction = rays @ T_world_camera[:3, :3].T.astype(np.float32)
@@ -138,19 +143,46 @@ def photograph(
     length = np.sqrt(np.einsum("ij,ij->i", direction, direction))
     unit = direction / length[:, None]
     depth = np.where(np.isfinite(hits.t), hits.t, np.float32(np.nan)).reshape(height, width)
-    seen = hits.seen(direction, 1.0 / float(calibration.K[0, 0]))
+    pixel = 1.0 / float(calibration.K[0, 0])
+    seen = hits.seen(direction, pixel)
     colour, gloss, kind = albedo(seen, street, noise)
     sunlit, open_sky = _light_reaching(tracer, hits, (height, width), look, detail)
     out = np.zeros((height * width, 3), np.float32)
     above = np.flatnonzero(~np.isfinite(hits.t))
     out[above] = light.sky(unit[above], look, noise)
     d = unit[hits.index]
+    bare = hits.material == Material.BARE
+    open_sky[bare] = 1  # its estimate is grainy, and a bare wall has no grain
+    share = reflectance(seen, gloss, street, noise) if detail.mirrors else np.zeros(len(gloss), np.float32)
+    shines = np.flatnonzero(share)
+    gloss[shines] = 0  # the mirror ray takes its place
     shaded = light.lit(colour, gloss, hits.normal, d, hits.material == Material.LEAF, sunlit, open_sky, look, noise)
+    flickers = np.zeros(len(share), bool)
+    if flicker is not None:
+        shaded *= flicker.factor(hits.points)[:, None]
+        flickers = flicker.noticeable(hits.points)
+    reflects = np.zeros(len(share), bool)
+    if len(shines):
+        own = shaded[shines] * (1 - share[shines, None])
+        other = share[shines, None] * mirrored(tracer, street, seen.at(shines), d[shines], look, noise, pixel=pixel, flicker=flicker)
+        shaded[shines] = own + other
+        reflects[shines] = other.sum(1) > 0.5 * own.sum(1)
     far = (hits.t * length)[hits.index]
     out[hits.index] = light.hazed(shaded, far, look)
-    markings = np.zeros(height * width, np.uint8)
-    markings[hits.index] = kind
-    return Picture(out.reshape(height, width, 3), depth, markings.reshape(height, width))
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        whole = np.zeros(height * width, values.dtype)
+        whole[hits.index] = values
+        return whole.reshape(height, width)
+
+    picture = out.reshape(height, width, 3)
+    bits = hard.mask(
+        moving=spread(hits.moving),
+        flicker=spread(flickers & ~reflects),
+        reflecting=spread(reflects),
+        textureless=hard.even(picture, spread(bare)),
+    )
+    return Picture(picture, depth, spread(kind), bits)
 
 
 def _light_reaching(tracer: Tracer, hits: Hits, shape: tuple[int, int], look: Appearance, detail: Detail) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +241,7 @@ def sweep(
     weak = back * (30.0 / np.maximum(distance, 1.0)) ** 2 < rng.uniform(0, 0.02, len(distance))
     lost = (
         weak
-        | (rng.random(len(distance)) < np.where(hits.material == Material.GLASS, 0.6, 0.01))
+        | (rng.random(len(distance)) < np.where((hits.material == Material.GLASS) | (hits.material == Material.CURTAIN), 0.6, 0.01))
         | (distance > lidar.reach)
         | (distance < 1.5)
     )

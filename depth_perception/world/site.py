@@ -138,6 +138,13 @@ class Site:
                 lift=0.0,
             )
 
+    def put_block(self, s: float, front: float, side: int, mesh: Mesh, *, length: float, depth: float) -> None:
+        """A block whose front stands `front` metres from the centreline, unless it would stand on a road."""
+        reach = 0.5 * length
+        clear = all(self.road.clear(s + k, side * (front + m), 1.5) for k in (-reach, 0, reach) for m in (0, depth))
+        if clear and not self.road.in_crossing(np.float64(s), reach + 1.0):
+            self.put(mesh, s, side * front, 0.0 if side > 0 else np.pi, lift=0.0)
+
     def fence_style(self, kind: str) -> int:
         rng = self.rng
         if kind == "hedge":

@@ -28,6 +28,7 @@ class Actor:
     """Something that moves along the road: s(t) = s0 + speed t, or s0 metres ahead of the car when it follows it.
 
     mesh: around its foot; facing: +1 with the road, -1 against it; d: metres left of the centreline.
+    across: m/s to the left, of a thing that crosses the road: it is `d` left of the centreline at t = 0, and looks where it goes.
     """
 
     label: str
@@ -39,14 +40,21 @@ class Actor:
     d: float
     facing: int
     follows: bool = False
+    across: float = 0.0
 
     def s(self, t: float, s_car: float) -> float:
         """Metres along the road at t seconds."""
         return float(s_car + self.s0 + 2.0 * np.sin(0.3 * t + self.track) if self.follows else self.s0 + self.facing * self.speed * t)
 
+    def at(self, t: float, s_car: float) -> tuple[float, float]:
+        """Road coordinates at t seconds, metres."""
+        return self.s(t, s_car), self.d + self.across * t
+
     def pose(self, road: Road, t: float, s_car: float) -> np.ndarray:
         """(4, 4) T_world_actor at time t seconds; s_car: where the car is then."""
-        return road.place(self.s(t, s_car), self.d, 0.0 if self.facing > 0 else np.pi, on_slope=True)
+        s, d = self.at(t, s_car)
+        yaw = 0.5 * np.pi * np.sign(self.across) if self.across else 0.0 if self.facing > 0 else np.pi
+        return road.place(s, d, yaw, on_slope=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +62,7 @@ class GroundLook:
     """Linear albedo and pattern of the ground.
 
     cover: per side (right, left) sorted zone starts (Z,) in metres and (Z,) index into COVERS of the ground beyond the sidewalk.
-    strip: metres of grass between kerb and sidewalk. rough, stains, cracks: strengths 0..1.
+    strip: metres of grass between kerb and sidewalk. rough, stains, cracks: strengths 0..1. wet: share of the road under water.
     """
 
     asphalt: np.ndarray
@@ -67,6 +75,7 @@ class GroundLook:
     rough: float
     stains: float
     cracks: float
+    wet: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ SHADES = {
     Material.WHEEL: thing_colour.wheel,
     Material.LEAF: thing_colour.leaf,
     Material.SIGN: thing_colour.sign,
+    Material.BARE: wall_colour.bare,
+    Material.CURTAIN: wall_colour.curtain,
 }
 
 

@@ -15,7 +15,8 @@ from depth_perception.world.points import Points
 class Hits:
     """What N rays met. t: (N,) float32 in units of the ray's direction, inf = nothing; the rest only for the M rays that hit.
 
-    index: (M,) which rays; points, coords: (M, 3); normal: (M, 3) unit, towards the ray's origin; material, style: (M,).
+    index: (M,) which rays; points, coords: (M, 3); normal: (M, 3) unit, towards the ray's origin; material, style: (M,);
+    moving: (M,) bool, on a triangle that `Tracer.move` called in motion.
     """
 
     t: np.ndarray
@@ -25,6 +26,7 @@ class Hits:
     normal: np.ndarray
     material: np.ndarray
     style: np.ndarray
+    moving: np.ndarray
 
     def seen(self, direction: np.ndarray, pixel: float) -> Points:
         """The hits as surface points; direction: (N, 3) of all rays, `pixel`: angle of one ray, radians."""
@@ -47,10 +49,13 @@ class Tracer:
 
     def __init__(self, fixed: Mesh) -> None:
         self._layers = [_layer(fixed)]
+        self._in_motion = np.zeros(0, bool)
 
-    def move(self, moving: Mesh | None) -> None:
-        """Replaces what moves."""
+    def move(self, moving: Mesh | None, in_motion: np.ndarray | None = None) -> None:
+        """Replaces what moves; in_motion: (T,) bool, which of its triangles do so right now (None: all)."""
         self._layers[1:] = [_layer(moving)] if moving is not None else []
+        if moving is not None:
+            self._in_motion = np.ones(len(moving.triangles), bool) if in_motion is None else in_motion
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> Hits:
         """origin: (3,), or (N, 3) one for each; direction: (N, 3), any length; world frame, metres."""
@@ -72,7 +77,7 @@ class Tracer:
         index = np.flatnonzero(np.isfinite(t))
         m = len(index)
         coords, normal = np.empty((m, 3), np.float32), np.empty((m, 3), np.float32)
-        material, style = np.empty(m, np.uint8), np.empty(m, np.int32)
+        material, style, moves = np.empty(m, np.uint8), np.empty(m, np.int32), np.zeros(m, bool)
         for k, (_, mesh, normals) in enumerate(self._layers):
             on = np.flatnonzero(layer[index] == k)
             which = primitive[index[on]]
@@ -81,6 +86,8 @@ class Tracer:
             coords[on] = mesh.coords[corners[:, 0]] * (1 - b - c) + mesh.coords[corners[:, 1]] * b + mesh.coords[corners[:, 2]] * c
             normal[on] = normals[which]
             material[on], style[on] = mesh.material[which], mesh.style[which]
+            if k > 0:
+                moves[on] = self._in_motion[which]
         leaf = material == Material.LEAF
         # A crown is shaded as the ball that it fills, not as the loose leaves that it is made of.
         round_ = coords[leaf] / np.maximum(np.linalg.norm(coords[leaf], axis=1, keepdims=True), 1e-6)
@@ -89,7 +96,7 @@ class Tracer:
         bent = 0.35 * normal[leaf] + 0.65 * round_ + np.float32([0, 0, 0.15])
         normal[leaf] = bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-6)
         points = np.broadcast_to(np.asarray(origin, np.float32), (n, 3))[index] + t[index, None] * d
-        return Hits(t, index, points, coords, normal, material, style)
+        return Hits(t, index, points, coords, normal, material, style, moves)
 
     def blocked(self, points: np.ndarray, direction: np.ndarray, reach: float) -> np.ndarray:
         """(N,) bool: whether something stands within `reach` metres of (N, 3) points in (N, 3) or (3,) unit directions."""

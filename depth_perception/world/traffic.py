@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
 from depth_perception.world import people, vehicles
 from depth_perception.world.site import Site
 from depth_perception.world.street import Actor
+
+
+@dataclass(frozen=True, eq=False)
+class CarAhead:
+    """How the car will drive: metres along the road at a time, and the time at which it gets there."""
+
+    s: Callable[[float], float]
+    arrival: Callable[[float], float]
 
 
 def traffic(site: Site, duration: float, *, lane: int) -> None:
@@ -46,8 +59,72 @@ def traffic(site: Site, duration: float, *, lane: int) -> None:
         )
 
 
+def close_traffic(site: Site, car: CarAhead, duration: float, *, lane: int) -> None:
+    """Fills the view with what moves: a car close ahead, others beside it at its speed, a dense oncoming lane, cars from side streets.
+
+    The ordinary traffic makes way. Nothing drives through anything else.
+    """
+    rng, road = site.rng, site.road
+    w, (right, left) = road.lane_width, road.lanes
+    ordinary, site.actors = site.actors, []
+    own = -(lane + 0.5) * w
+    drive(site, own, 1, rng.uniform(9, 15), 0.0, follows=True)
+    drive(site, own, 1, rng.uniform(24, 32), 0.0, follows=True)
+    for k in range(right):
+        for s0 in np.arange(rng.uniform(12, 24), 55, 18.0) if k != lane else ():
+            drive(site, -(k + 0.5) * w, 1, float(s0 + rng.uniform(-2, 2)), 0.0, follows=True)
+
+    def fits(actor: Actor) -> bool:
+        return not any(_meet(actor, other, car, duration) for other in site.actors) and not _meets_car(actor, own, car, duration)
+
+    def offer(actor: Actor) -> None:
+        if fits(actor):
+            site.actors.append(actor)
+
+    for middle, half in road.crossings:
+        for _ in range(8):
+            side, speed = int(rng.choice([-1, 1])), rng.uniform(5, 10)
+            when = car.arrival(float(middle) - rng.uniform(9, 34))
+            # A side street keeps right, too.
+            offer(_car(site, -side * speed * when, 1, float(middle) + side * 0.45 * half, 0.0, across=side * speed))
+    for k in range(left):
+        s, speed = rng.uniform(8, 16), rng.uniform(6, 11)
+        while s < road.s[-1] + speed * duration:
+            offer(_car(site, (k + 0.5) * w, -1, s, speed))
+            s += rng.uniform(11, 22)
+    for actor in ordinary:
+        offer(actor)
+
+
+def _meet(a: Actor, b: Actor, car: CarAhead, duration: float) -> bool:
+    """Whether two ever come too near each other."""
+    reach = [0.5 * sum(sizes) + 0.4 for sizes in zip(_extent(a), _extent(b), strict=True)]
+    for t in np.arange(0.0, duration, 0.1):
+        s_car = car.s(float(t))
+        ds, dd = np.abs(np.subtract(a.at(float(t), s_car), b.at(float(t), s_car)))
+        if ds < reach[0] and dd < reach[1]:
+            return True
+    return False
+
+
+def _meets_car(actor: Actor, d: float, car: CarAhead, duration: float) -> bool:
+    body = Actor("Car", actor.mesh, np.array([4.6, 1.9, 1.5]), 0, 1.4, 0.0, d, 1, True)
+    return _meet(actor, body, car, duration)
+
+
+def _extent(actor: Actor) -> tuple[float, float]:
+    """Metres along the road and across it."""
+    length, width = float(actor.size[0]), float(actor.size[1])
+    return (width, length) if actor.across else (length, width)
+
+
 def drive(site: Site, d: float, facing: int, s0: float, speed: float, *, follows: bool = False) -> None:
+    """Lets a car, van or truck drive along the road."""
+    site.actors.append(_car(site, d, facing, s0, speed, follows=follows))
+
+
+def _car(site: Site, d: float, facing: int, s0: float, speed: float, *, follows: bool = False, across: float = 0.0) -> Actor:
     kind = str(site.rng.choice(list(vehicles.SIZES), p=[0.24, 0.30, 0.16, 0.18, 0.08, 0.04]))
     mesh, size = vehicles.car(kind, site.rng, site.styles)
     label = "Truck" if kind == "truck" else "Van" if kind == "van" else "Car"
-    site.actors.append(Actor(label, mesh, size, site.next_track(), s0, speed, d + float(site.rng.normal(0, 0.1)), facing, follows))
+    return Actor(label, mesh, size, site.next_track(), s0, speed, d + float(site.rng.normal(0, 0.1)), facing, follows, across)

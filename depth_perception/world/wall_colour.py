@@ -107,3 +107,16 @@ def masonry(p: Points, style: np.ndarray, noise: Noise) -> tuple[np.ndarray, np.
     slab = joints(u, pitch=np.maximum(pitch, 1.0), width=0.03, blur=blur)
     tone = tone * np.where(kind == 0, shade * (1 - 0.25 * brick), np.where(kind == 1, 1 - 0.65 * plank, 1 - 0.3 * slab))
     return style[:, :3] * tone[:, None], np.zeros(len(u), np.float32)
+
+
+def bare(p: Points, style: np.ndarray, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """One colour: no joints, no grain, no window."""
+    return style[:, :3].copy(), np.zeros(len(style), np.float32)
+
+
+def curtain(p: Points, style: np.ndarray, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """A facade of coated glass between thin posts and floors."""
+    u, v, _ = p.coords.T
+    blur = p.blur / np.maximum(p.graze, 0.15)
+    frame = np.maximum(joints(u, pitch=style[:, 3], width=0.06, blur=blur), joints(v, pitch=style[:, 4], width=0.12, blur=blur))
+    return style[:, :3] * (1 - frame[:, None]) + 0.25 * frame[:, None], (1 - frame).astype(np.float32)
