@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="training budget in steps; gives the same weights every time")
     parser.add_argument("--minutes", type=float, help="training budget in minutes (reading the bags comes on top)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8, help="windows per step, those of all processes together")
     parser.add_argument("--config", metavar="YAML", help="overrides, see config/train/depth.yaml")
     parser.add_argument("--init", metavar="DIR", help="start from a model's weights")
     parser.add_argument("--init-pose", metavar="DIR", help="start from the pose network of this model (any depth network)")
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.export import export
     from depth_perception.frame import BadInput
     from depth_perception.train import depth
+    from depth_perception.train.distributed import joined
     from depth_perception.train.overrides import from_yaml
 
     if args.batch < 2:
@@ -61,17 +62,20 @@ def run(args: argparse.Namespace) -> int:
         _page(stage, exported[0], history, args.command_line)
 
     out = Path(args.out)
-    history = depth.train(args.bag, out, config=config, budget=budget, batch=args.batch, seed=args.seed, init=args.init,
-                          init_pose=args.init_pose, resume=args.resume, command=args.command_line, then=finish, **options)
-    result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
-              "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
-              "export": exported[0].lineage["export"]}
-    if args.json:
-        models.write_atomically(Path(args.json), models.as_json(result))
-    print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
-          + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
-    if history.best:
-        print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1]))
+    with joined(config.fit.timeout_s) as world:
+        history = depth.train(args.bag, out, config=config, budget=budget, batch=args.batch, seed=args.seed, init=args.init,
+                              init_pose=args.init_pose, resume=args.resume, command=args.command_line, then=finish, world=world, **options)
+        if not world.first:
+            return 0
+        result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
+                  "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
+                  "export": exported[0].lineage["export"]}
+        if args.json:
+            models.write_atomically(Path(args.json), models.as_json(result))
+        print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
+              + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
+        if history.best:
+            print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1]))
     return 0
 
 

@@ -14,14 +14,24 @@ from torch import Tensor
 
 from depth_perception.losses.motion import move
 from depth_perception.losses.reconstruction import points, project, rays
+from depth_perception.losses.reduce import mean
 
-MODES = ("depth", "camera3d", "reprojected", "posed", "signed")
+MODES = ("depth", "relative", "camera3d", "reprojected", "posed", "signed")
 
 
 def depth(estimate: Tensor, truth: Tensor, *, reduction: str = "mean") -> Tensor:
     """|log estimate - log truth|: the relative error, ours. A scalar."""
     measured, filled = _measured(truth)
     return _reduce((estimate.log() - filled.log()).abs(), measured, reduction)
+
+
+def relative(estimate: Tensor, truth: Tensor, *, reduction: str = "mean") -> Tensor:
+    """|estimate - truth| / truth: what is scored as AbsRel, ours. A scalar.
+
+    Too far costs more than too near: at the edge of a thin thing, where a network must be wrong on one side, it errs towards the thing.
+    """
+    measured, filled = _measured(truth)
+    return _reduce((estimate - filled).abs() / filled, measured, reduction)
 
 
 def camera3d(estimate: Tensor, truth: Tensor, K: Tensor, T_neighbour_image: Tensor | None = None, *, reduction: str = "mean") -> Tensor:
@@ -111,5 +121,4 @@ def _known(motion: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reduce(loss: Tensor, measured: Tensor, reduction: str) -> Tensor:
-    total = torch.where(measured, loss, torch.zeros_like(loss)).sum()
-    return total if reduction == "sum" else total / measured.sum().clamp(min=1)
+    return torch.where(measured, loss, torch.zeros_like(loss)).sum() if reduction == "sum" else mean(loss, measured)

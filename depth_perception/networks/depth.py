@@ -53,13 +53,17 @@ class DepthNet(nn.Module):
         widths = (2 * c1, 2 * c2, 2 * c3) if config.skips == "full" else (2 * c1, 2 * c3)
         self.heads = nn.ModuleList(DisparityHead(c, **depths) for c in widths)
 
-    def features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(B, 3, H, W) RGB 0..1 -> [X1..X5] and the fused maps, finest first."""
+    def encoded(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) RGB 0..1 -> [X1..X5]."""
         x, encoded = self.normalise(image), []
         for down in (*self.down, self.middle):
             x = down(x)
             encoded.append(x)
-        x1, x2, x3, x4, x5 = encoded
+        return encoded
+
+    def features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(B, 3, H, W) RGB 0..1 -> [X1..X5] and the fused maps, finest first."""
+        x1, x2, x3, x4, x5 = encoded = self.encoded(image)
         fused = [torch.cat([self.up1(_to(x5, x4)), x4], 1)]
         fused.append(torch.cat([self.up2(_to(fused[-1], x3)), x3], 1))
         if self.up4 is None:
@@ -69,11 +73,15 @@ class DepthNet(nn.Module):
             fused.append(torch.cat([self.up4(_to(fused[-1], x1)), x1], 1))
         return encoded, fused[::-1]
 
+    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What `forward` answers, and [X1..X5]."""
+        encoded, fused = self.features(image)
+        depths = [head(x) for head, x in zip(self.heads, fused, strict=False)]
+        return [F.interpolate(depths[0], scale_factor=2.0, mode="bilinear", align_corners=False), *depths[1:]], encoded
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) RGB 0..1, sides divisible by 32 -> depths finest first, canonical metres: (B, 1, H, W), then coarser ones."""
-        _, fused = self.features(image)
-        depths = [head(x) for head, x in zip(self.heads, fused, strict=False)]
-        return [F.interpolate(depths[0], scale_factor=2.0, mode="bilinear", align_corners=False), *depths[1:]]
+        return self.with_features(image)[0]
 
 
 def _to(x: Tensor, like: Tensor) -> Tensor:

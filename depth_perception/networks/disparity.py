@@ -46,5 +46,5 @@ class DisparityHead(nn.Module):
 
 
 def single(x: Tensor) -> Tensor:
-    """`x` in float32; says nothing to an exporter when it already is."""
-    return x if x.dtype == torch.float32 else x.float()
+    """`x` in float32 at least; says nothing to an exporter when it already is."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -46,13 +46,18 @@ class Student(nn.Module):
             DisparityHead(narrow[i], min_depth=config.min_depth, max_depth=config.max_depth) for i in range(config.scales)
         )
 
-    def features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(B, 3, H, W) RGB 0..1 -> encoder outputs (stage i at 1 / 2^(i+1)) and decoder outputs (stage i at 1 / 2^i)."""
+    def encoded(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) RGB 0..1 -> encoder outputs, stage i at 1 / 2^(i+1)."""
         x, encoded = self.normalise(image), []
         for down, encode in zip(self.down, self.encode, strict=True):
             x = encode(down(x))
             encoded.append(x)
-        decoded = []
+        return encoded
+
+    def features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(B, 3, H, W) RGB 0..1 -> encoder outputs (stage i at 1 / 2^(i+1)) and decoder outputs (stage i at 1 / 2^i)."""
+        encoded, decoded = self.encoded(image), []
+        x = encoded[-1]
         for i in reversed(range(len(encoded))):
             x = self.decode[i](F.interpolate(self.transfer[i](x), scale_factor=2.0, mode="bilinear", align_corners=False))
             if i > 0:
@@ -60,7 +65,11 @@ class Student(nn.Module):
             decoded.append(x)
         return encoded, decoded[::-1]
 
+    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What `forward` answers, and the encoder outputs that it comes from."""
+        encoded, decoded = self.features(image)
+        return [head(x) for head, x in zip(self.heads, decoded, strict=False)], encoded
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) RGB 0..1, sides divisible by 32 -> depths (B, 1, H / 2^j, W / 2^j), finest first, canonical metres."""
-        _, decoded = self.features(image)
-        return [head(x) for head, x in zip(self.heads, decoded, strict=False)]
+        return self.with_features(image)[0]

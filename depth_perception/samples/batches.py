@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from depth_perception.frame import BadInput
 from depth_perception.geometry import pose
 from depth_perception.samples.colour import recolour
 from depth_perception.samples.drives import Drive, Drives
@@ -32,6 +33,8 @@ class _Window:
 class Batches:
     """Random batches: `batches(step, pairs=True)` -> dict of tensors, the same for the same seed and step.
 
+    places: makes only these of the batch's places 0..batch - 1, a process's share; B is their number.
+
     image (B, 3, H, W) 0..1; K (B, 3, 3) float32 pixels of it; depth (B, 1, H, W) metres, NaN = none;
     with pairs also neighbours (B, 2, 3, H, W): previous and next, and target and others: the same images before recolouring,
     for photometric losses; motions (B, 2, 4, 4), measured T_previous_image and T_next_image, metres, NaN = none; and
@@ -39,14 +42,20 @@ class Batches:
     Views of pairs hardly zoom, since a pose network cannot tell rotation from focal length.
     """
 
-    def __init__(self, drives: Drives, *, height: int, width: int, batch: int, seed: int) -> None:
+    def __init__(self, drives: Drives, *, height: int, width: int, batch: int, seed: int, places: range | None = None) -> None:
         self.drives, self.height, self.width, self.batch, self.seed = drives, height, width, batch, seed
+        self.places = range(batch) if places is None else places
+        self.stretches = drives.stretches(batch) if drives.config.by_stretch else []
+        if not all(self.stretches):
+            raise BadInput(f"samples.by_stretch: wanted at least one window for each of {batch} places of a batch, got "
+                           f"{len(drives.windows)} windows in {len(drives.drives)} drives")
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
     def __call__(self, step: int, *, pairs: bool) -> dict[str, Tensor]:
         config = self.drives.config
-        windows = []
-        for k, (which, i) in enumerate(self.windows_of(step)):
+        windows, chosen = [], self.windows_of(step)
+        for k in self.places:
+            which, i = chosen[k]
             rng = np.random.default_rng((self.seed, step, k))
             drive = self.drives.drives[which]
             view = random_view(rng, drive.images[i].shape[:2], config, height=self.height, width=self.width, zoom=not pairs)
@@ -58,6 +67,8 @@ class Batches:
 
     def windows_of(self, step: int) -> list[tuple[int, int]]:
         """The (drive, frame) of a step's batch."""
+        if self.stretches:
+            return [self.drives.windows[self._of_stretch(step, place)] for place in range(self.batch)]
         return [self.drives.windows[self._window(step * self.batch + k)] for k in range(self.batch)]
 
     def describe(self, step: int, places: Sequence[int]) -> str:
@@ -68,6 +79,11 @@ class Batches:
             drive = self.drives.drives[which]
             stamps.setdefault(drive.name, []).append(drive.stamps[i])
         return "; ".join(f"{name} at {', '.join(map(str, sorted(set(each))))} ns" for name, each in stamps.items())
+
+    def _of_stretch(self, step: int, place: int) -> int:
+        """Every window of a place's stretches once per epoch of theirs."""
+        epoch, position = divmod(step, len(self.stretches[place]))
+        return int(np.random.default_rng((self.seed, 8, epoch, place)).permutation(self.stretches[place])[position])
 
     def _window(self, draw: int) -> int:
         """Every window once per epoch, in an order that depends on the seed and the epoch alone."""

@@ -19,6 +19,8 @@ class SampleConfig:
     others keep at least `full_zoom` of the view. aspect: random stretch. colour, pair_colour: how many views (windows with
     neighbours) are recoloured at all; motion is learned from what stays the same, so those are spared. The colour ranges are
     half-widths around 1 (or 0).
+    by_stretch: every bag is cut into as many stretches as a batch has places, and each place draws from its own stretches alone. A
+    process of several then keeps only the stretches of its places in memory; without it, each keeps everything.
     """
 
     storage_height: int = 176
@@ -47,6 +49,7 @@ class SampleConfig:
     blur: float = 0.3
     noise: float = 8.0
     noise_share: float = 0.4
+    by_stretch: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -51,7 +51,8 @@ class Drive:
 class Drives:
     """Drives and the places in them where a window (previous, current, next) can be cut: (drive, frame).
 
-    validate: this share of every drive's windows, its last ones, is held out: they go to `held_out`, and the two windows before them,
+    validate: this share of every drive's windows, its first ones, is held out (what a car saw last is the most like what it sees next,
+    and is learned from): they go to `held_out`, and the two windows after them,
     which share an image with them, to neither; a drive too short for that is trained on as a whole. needs_scan: whether a window's
     middle image must have LiDAR points in view (not when learning from video alone). dropped: what was left out, and how often.
     """
@@ -87,14 +88,37 @@ class Drives:
         if not windows:
             raise BadInput(f"{name}: wanted three images in a row within {self.config.max_gap_s} s steps and a scan, got {seen}")
         place = len(self.drives)
-        held = windows[len(windows) - int(self.validate * len(windows)) :]
-        trained = [i for i in windows if not held or i < held[0] - 2]
+        held = windows[: int(self.validate * len(windows))]
+        trained = [i for i in windows if not held or i > held[-1] + 2]
         if not trained:  # too short to be divided
             held, trained = [], windows
         self.drives.append(drive)
         self.windows += [(place, i) for i in trained]
         self.held_out += [(place, i) for i in held]
         self.dropped += dropped
+
+    def stretches(self, batch: int) -> list[list[int]]:
+        """Per place of a batch, the indices of the windows it draws from: a stretch of every drive, each window in one of them."""
+        pools: list[list[int]] = [[] for _ in range(batch)]
+        counts = Counter(which for which, _ in self.windows)
+        position = Counter[int]()
+        for index, (which, _) in enumerate(self.windows):
+            pools[(position[which] * batch // counts[which] + which) % batch].append(index)  # short drives begin at different places
+            position[which] += 1
+        return pools
+
+    def keep(self, indices: Iterable[int]) -> None:
+        """Forgets the images and points of windows that are neither among these nor held out. The lists of windows stay as they are."""
+        wanted = {(which, j) for which, i in (*(self.windows[index] for index in indices), *self.held_out) for j in (i - 1, i, i + 1)}
+        for which, drive in enumerate(self.drives):
+            for j in range(len(drive.images)):
+                if (which, j) not in wanted:
+                    drive.images[j], drive.points[j] = drive.images[j][:0, :0].copy(), drive.points[j][:0].copy()
+
+    @property
+    def at_hand(self) -> list[tuple[int, int]]:
+        """The windows whose images are in memory."""
+        return [(which, i) for which, i in self.windows if all(self.drives[which].images[j].size for j in (i - 1, i, i + 1))]
 
     def _read(self, frames: Iterable[Frame], name: str, travelled: Callable[[int, int], float] | None) -> tuple[Drive | None, _Scans]:
         drive: Drive | None = None

@@ -1,4 +1,4 @@
-"""The recipe of `train depth`: depth and pose from video and a few measured distances (S1; with S5's student by default).
+"""The recipe of `train depth`: depth and pose from video and a few measured distances (S1, S5's student by default; S2 by its weights).
 
     python -m depth_perception train depth --bag drive.mcap --out out/student --minutes 25
     python -m depth_perception train depth --network s1 --bag drive.mcap --out out/tiny --steps 20 --batch 2
@@ -20,7 +20,9 @@ from depth_perception.bag import Bag, FrameReader
 from depth_perception.frame import BadInput
 from depth_perception.geometry.edge_alignment import EdgeAlignment
 from depth_perception.networks.depth import DepthNet
+from depth_perception.networks.frozen import FrozenEncoder
 from depth_perception.networks.load import build, entry, load_weights, weights
+from depth_perception.networks.offset import OffsetNet
 from depth_perception.networks.pose import PoseNet
 from depth_perception.networks.residual import ResidualNet
 from depth_perception.networks.student import Student
@@ -28,6 +30,7 @@ from depth_perception.samples import Batches, Drives
 from depth_perception.train import depth_scores, pictures
 from depth_perception.train.depth_config import Config
 from depth_perception.train.depth_terms import terms
+from depth_perception.train.distributed import World
 from depth_perception.train.fit import Budget, History, fit
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
@@ -41,25 +44,32 @@ DRIVES = ("depth", "pose")
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 8, seed: int = 0,
           init: str | Path | None = None, init_pose: str | Path | None = None, resume: bool = False, command: str = "",
-          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
+          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, world: World | None = None,
+          **reading: Any) -> History:
     """Trains on bags and writes a model directory: weights, manifest, report/; checkpoints and tensorboard/ while it runs.
 
     topics: image topics, for bags with several cameras: each one that a bag has is a drive of its own. reading: further options of
     bag.FrameReader. then: called with the directory in which the new model is complete but for what is added now (its export),
     before it takes the place of the last one. A run that ends in any other way leaves the last model as it was.
+    world: the processes that train together; `batch` is the joint one, and only the first process writes.
     """
-    out = Path(out)
+    out, world = Path(out), world or World()
+    if batch < world.size:
+        raise BadInput(f"--batch: wanted at least one window for each of {world.size} processes, got {batch}")
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out}: wanted a directory, it is a file")
     torch.manual_seed(seed)
     networks = new_networks(config, init)
     if init_pose is not None:
         networks["pose"] = new_networks(config, init_pose, only="pose")["pose"]
-    drives, warnings = read(bags, config, topics=topics, **reading)
-    batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed)
-    origin = lineage(bags, command)
+    places = world.share(batch)
+    drives, warnings = read(bags, config, topics=topics, batch=batch, places=places, aloud=world.first, **reading)
+    if world.gather((drives.windows, drives.held_out)).count((drives.windows, drives.held_out)) < world.size:
+        raise BadInput("--bag: wanted the same bags for every process, they find different windows in them")
+    batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed, places=places)
+    origin = world.tell(lambda: lineage(bags, command)) | {"processes": world.size}
     asked = asdict(config)
-    free = ("threads", "checkpoint_s", "snapshot_every")  # none of them changes what is learned
+    free = ("threads", "checkpoint_s", "snapshot_every", "timeout_s")  # none of them changes what is learned
     identity = {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], "--batch": batch, "--image-topic": list(topics),
                 "--init": init and model.sha256(Path(init) / "depth.safetensors"), "the configuration": {
                     **asked, "fit": {name: value for name, value in asked["fit"].items() if name not in free}}}
@@ -75,7 +85,10 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         lambda step: batches(step, pairs=step % config.match_every == 0 or not config.distance),
         out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=identity,
         validation=depth_scores.validation(networks, drives, config, logbooks), describe=batches.describe, logbook=logbook,
+        world=world,
     )
+    if not world.first:
+        return history
     origin |= {"seed": seed, "batch": batch, "windows": len(drives.windows), "held_out": len(drives.held_out),
                "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose)}
     with staged(out) as stage:
@@ -86,8 +99,12 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     return history
 
 
-def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = (), **reading: Any) -> tuple[Drives, list[str]]:
-    """The drives of bags, and sentences on what looks wrong in them (also printed)."""
+def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = (), batch: int = 1, places: range = range(1),
+         aloud: bool = True, **reading: Any) -> tuple[Drives, list[str]]:
+    """The drives of bags, and sentences on what looks wrong in them (printed if `aloud`).
+
+    places: of the places of a batch, those that windows will be drawn for here; with `samples.by_stretch` the others' are not kept.
+    """
     drives, warnings = Drives(config.samples, validate=config.validate, needs_scan=config.needs_scan), []
     for bag in bags:
         cameras = [topic for topic in topics if topic in Bag(bag).topics] if topics else [None]
@@ -99,25 +116,39 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
             metres = travelled(reader, config.velocity_source or None) if config.velocity else None
             alignment = EdgeAlignment()
             drives.add(alignment.watching(reader), name=name, travelled=metres)
+            if config.samples.by_stretch:
+                stretches = drives.stretches(batch)
+                drives.keep(index for place in places for index in stretches[place])
             if said := alignment.warning():
                 warnings.append(f"{name}: {said}")
-    for sentence in warnings:
+    for sentence in warnings if aloud else ():
         print(f"warning: {sentence}", file=sys.stderr)
-    if drives.dropped:
+    if drives.dropped and aloud:
         print("windows left out: " + ", ".join(f"{count} {reason}" for reason, count in drives.dropped.most_common()), flush=True)
     return drives, warnings
 
 
 def new_networks(config: Config, init: str | Path | None = None, *, only: str | None = None) -> nn.ModuleDict:
-    """{"depth", "pose"}, with "residual" where it reconstructs: fresh, or from a model directory that has what the config asks for."""
+    """{"depth", "pose"}: fresh, or from a model directory that has what the config asks for. Beside them what only helps to learn:
+    "residual" where it reconstructs, "offset" where alignment has a weight, "frozen", a copy of this depth network, where style has one.
+    """
     depth: nn.Module = Student(config.student) if config.network == "student" else DepthNet(config.s1)
     networks = nn.ModuleDict({"depth": depth, "pose": PoseNet(config.pose)})
     if config.reconstruction == "residual":
         networks["residual"] = ResidualNet(config.residual)
-    if init is None:
-        return networks
+    if config.alignment:
+        networks["offset"] = OffsetNet(config.offset)
+    if init is not None:
+        _fill(networks, init, DRIVES if only is None else (only,))
+    if config.style:
+        networks["frozen"] = FrozenEncoder(networks["depth"])
+    return networks
+
+
+def _fill(networks: nn.ModuleDict, init: str | Path, names: Sequence[str]) -> None:
+    """Takes networks of a model directory."""
     start = model.load(init)
-    for name in DRIVES if only is None else (only,):
+    for name in names:
         if name not in start.networks:
             raise BadInput(f"--init {init}: wanted a model with a {name} network, it has {', '.join(start.networks) or 'none'}")
         theirs, ours = build(name, start.networks[name]), networks[name]
@@ -129,7 +160,6 @@ def new_networks(config: Config, init: str | Path | None = None, *, only: str | 
             raise BadInput(f"--init {init}: its {name} network has {theirs.config}, the configuration asks for {ours.config}")
         load_weights(theirs, start.weights(name))
         networks[name] = theirs
-    return networks
 
 
 def write(networks: nn.ModuleDict, out: Path, config: Config, history: History, lineage: dict[str, Any]) -> model.Model:
@@ -155,6 +185,6 @@ def report(networks: nn.ModuleDict, drives: Drives, out: Path, config: Config, h
     pictures.curve(history.rows, out / "curve.png")
     if history.scores:
         pictures.curve(history.scores, out / "held_out.png")
-    windows = drives.held_out or drives.windows
+    windows = drives.held_out or drives.at_hand
     for place, picture in enumerate(depth_scores.panels(networks, drives, config, windows=windows, count=count)):
         pictures.save(picture, out / f"depth_{place}.png")

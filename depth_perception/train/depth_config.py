@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.losses import distance
+from depth_perception.losses.voxel_density import VoxelGrid
 from depth_perception.networks.depth import DepthNetConfig
+from depth_perception.networks.offset import OffsetNetConfig
 from depth_perception.networks.pose import PoseNetConfig
 from depth_perception.networks.residual import ResidualNetConfig
 from depth_perception.networks.student import StudentConfig
@@ -15,8 +17,9 @@ from depth_perception.train.fit import FitConfig
 
 NETWORKS = ("student", "s1")
 MASKS = ("moved", "unchanged", "voted", "none")
+AGREEMENTS = ("weighted", "agreeing")
 MATCHES = ("matching", "difference")
-SMOOTHS = ("edge_aware", "literal", "literal_relative")
+SMOOTHS = ("edge_aware", "inverse_depth", "literal", "literal_relative")
 RECONSTRUCTIONS = ("inverse_warp", "residual")
 
 
@@ -29,15 +32,26 @@ class Config:
     gives such learning its metres from the bag's odometry; velocity_source: its topic, or PARENT:CHILD of the bag's TF; "" finds it.
 
     reconstruction: S1 step 1025, the plain inverse warp, or `residual`: retouched by a small network that is trained along and left
-    out of the model. mask: M of losses.static_mask. distance_mode: one of losses.distance; "depth" is the working default, which the
-    modes that need a motion fall back to on steps without neighbours. distance_as: the distances are depth z, or range, along the
-    ray, as the text has them; distance_reduction: mean over the measured pixels, or the text's sum. match_mode, smooth_mode:
-    losses.photometric and losses.smoothness; the first of each is the default, the others are S1's simple and literal forms.
+    out of the model. mask: M of losses.static_mask; joined by "+" with what two views' depths say (losses.agreement), e.g. moved+weighted:
+    `weighted` counts a pixel by 1 - disagreement, `agreeing` one that disagrees by less than `disagreement`.
+    distance_mode: one of losses.distance; "depth" is the working default, which the modes that need a motion fall back to on steps
+    without neighbours. distance_as: the distances are depth z, or range, along the ray, as the text has them; distance_reduction: mean
+    over the measured pixels, or the text's sum. match_mode, smooth_mode:
+    losses.photometric and losses.smoothness; the first of each is the default, the others are S1's simple and literal forms, and
+    S2's (inverse_depth, claim 10).
     match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal).
     match_strides: they are computed on images so many times smaller, and averaged: the coarse ones see large motions, the fine
     ones make them exact.
     coarse: weight of the coarser scales' distance loss.
-    validate: the last share of every bag is held out and scored, and the weights that score best are the model; 0: the last ones are.
+
+    S2's total (claim 1) is L_ph + style L_st + smooth L_sm + alignment L_dfa + density L_vd, L_ph and L_sm the two above. A term of
+    weight 0 is not computed. The pair is an image and its next one. both_learn: the depth network learns from both, as the claims have
+    it, or from the image alone: its neighbour's turn comes in another window, and the step takes a quarter less. alignment_stage: the
+    depth encoder's stage whose outputs are F^D, at 1 / 2^(stage + 1). style_weights: of content, style and total variation;
+    style_stages: how many of the frozen encoder's stages are compared. density_stride: every so many pixels of a row and column is a
+    point of the cloud. alignment_relative, density_literal: losses.feature_alignment, losses.voxel_density; what departs from the text
+    there, and why.
+    validate: the first share of every bag is held out and scored, and the weights that score best are the model; 0: the last ones are.
     validate_frames: at most so many held-out frames are scored.
     """
 
@@ -62,22 +76,40 @@ class Config:
     mask: str = "voted"
     match_every: int = 2
     match_strides: tuple[int, ...] = (2, 4, 8)
+    disagreement: float = ranged(0.2, 0, 1)
+    both_learn: bool = True
+    style: float = ranged(0.0, 0, 1e3)
+    style_weights: tuple[float, ...] = (1.0, 1.0, 0.1)
+    style_stages: int = ranged(3, 1, 5)  # type: ignore[assignment]
+    alignment: float = ranged(0.0, 0, 1e3)
+    alignment_stage: int = ranged(2, 0, 4)  # type: ignore[assignment]
+    alignment_relative: bool = True
+    density: float = ranged(0.0, 0, 1e3)
+    density_grid: VoxelGrid = field(default_factory=VoxelGrid)
+    density_eps: float = ranged(1e-4, 1e-12, 1)
+    density_stride: int = ranged(2, 1, 16)  # type: ignore[assignment]
+    density_literal: bool = False
     validate: float = ranged(0.1, 0, 0.5)
     validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
     student: StudentConfig = field(default_factory=StudentConfig)
     s1: DepthNetConfig = field(default_factory=DepthNetConfig)
     pose: PoseNetConfig = field(default_factory=PoseNetConfig)
     residual: ResidualNetConfig = field(default_factory=ResidualNetConfig)
+    offset: OffsetNetConfig = field(default_factory=OffsetNetConfig)
     samples: SampleConfig = field(default_factory=SampleConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        known = {"network": NETWORKS, "mask": MASKS, "match_mode": MATCHES, "smooth_mode": SMOOTHS, "distance_mode": distance.MODES,
+        known = {"network": NETWORKS, "match_mode": MATCHES, "smooth_mode": SMOOTHS, "distance_mode": distance.MODES,
                  "reconstruction": RECONSTRUCTIONS, "distance_as": ("z", "range"), "distance_reduction": ("mean", "sum")}
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise BadInput(f"{name}: wanted one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if not set(self.masks) <= {*MASKS, *AGREEMENTS}:
+            raise BadInput(f"mask: wanted one of {', '.join((*MASKS, *AGREEMENTS))}, or some joined by +, got {self.mask!r}")
+        if len(self.style_weights) != 3:
+            raise BadInput(f"style_weights: wanted three, of content, style and total variation, got {self.style_weights}")
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
             raise BadInput(f"network input: wanted sides divisible by 32, got {self.width}x{self.height}")
 
@@ -85,3 +117,24 @@ class Config:
     def needs_scan(self) -> bool:
         """Whether anything is learned from LiDAR."""
         return self.distance > 0 or self.motion > 0
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """The parts of `mask`."""
+        return tuple(self.mask.split("+"))
+
+    @property
+    def needs_agreement(self) -> bool:
+        """Whether the mask asks what two views' depths say."""
+        return not set(self.masks).isdisjoint(AGREEMENTS)
+
+    @property
+    def needs_following(self) -> bool:
+        """Whether anything asks for the depth of the next image too."""
+        return self.alignment > 0 or self.density > 0 or self.needs_agreement
+
+    @property
+    def plain(self) -> Config:
+        """S1's share of it, by which held-out frames are scored: a match that means the same with and without S2's terms."""
+        mask = "+".join(part for part in self.masks if part not in AGREEMENTS) or "none"
+        return replace(self, mask=mask, style=0.0, alignment=0.0, density=0.0)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from depth_perception.samples import Drives, full_view, held_out
-from depth_perception.train import metrics, pictures
+from depth_perception.train import metrics, pictures, robust_terms
 from depth_perception.train.depth_config import Config
-from depth_perception.train.depth_terms import terms
+from depth_perception.train.depth_terms import pair_of, terms
 from depth_perception.train.fit import Validation
 from depth_perception.train.logbook import Logbook
 
@@ -37,10 +37,18 @@ def validation(networks: nn.ModuleDict, drives: Drives, config: Config, logbooks
 
 @torch.no_grad()
 def score(networks: nn.ModuleDict, drives: Drives, config: Config) -> dict[str, float]:
-    """{"metric_abs_rel", "median_scaled_abs_rel", "match"} of the held-out windows, at the network's size; NaN where nothing tells."""
+    """{"metric_abs_rel", "median_scaled_abs_rel", "match"} of the held-out windows, at the network's size; NaN where nothing tells.
+
+    Where S2's voxel density is learned from, also "hard_density", the divergence of the claim's own counts (S2 claim 6).
+    """
     rows: dict[str, list[float]] = {"metric_abs_rel": [], "median_scaled_abs_rel": [], "match": []}
+    if config.density:
+        rows["hard_density"] = []
     for data in held_out(drives, height=config.height, width=config.width, most=config.validate_frames):
-        rows["match"] += [terms(networks, data, config)["match"].item()] * len(data["image"])
+        rows["match"] += [terms(networks, data, config.plain)["match"].item()] * len(data["image"])
+        if config.density:
+            hard = robust_terms.density(pair_of(networks, data, config), config, hard=True)
+            rows["hard_density"] += [hard.item()] * len(data["image"])
         estimates = networks["depth"](data["image"])[0][:, 0] * (data["K"][:, 1, 1] / config.canonical_focal_px).view(-1, 1, 1)
         for estimate, truth in zip(estimates.numpy(), data["depth"][:, 0].numpy(), strict=True):
             for name, scaled in (("metric_abs_rel", False), ("median_scaled_abs_rel", True)):

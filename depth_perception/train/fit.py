@@ -1,7 +1,7 @@
 """The one training loop: terms in, weights out.
 
 A recipe gives `terms(step, batch) -> {name: weighted loss}` and `make(step) -> batch`; both depend on the step alone, so a run
-that was cut off and resumed ends with the weights of one that was not (with --steps, at the same number of threads).
+that was cut off and resumed ends with the weights of one that was not (with --steps, at the same number of threads and processes).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.memory import keep_freed_memory
 from depth_perception.samples import ahead
 from depth_perception.train.checkpoint import CHECKPOINT, Snapshot, clear_leftovers, copied, load_checkpoint, save_checkpoint
+from depth_perception.train.distributed import World
 from depth_perception.train.history import Budget, History
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.watch import Watch
@@ -40,7 +41,8 @@ class FitConfig:
     validate_every: steps between scores of the held-out frames; the start and the last step are scored too.
     snapshot_every: steps between the states in memory that a run goes back to; checkpoint_s: least seconds between those that are
     also written to disk. explosion, patience: a total so many times its running median, so many steps in a row, is one.
-    recoveries: a run that leaves the rails more often than this ends.
+    recoveries: a run that leaves the rails more often than this ends. threads: of each host; its processes share them.
+    timeout_s: how long a process waits for the others, who may be validating or writing.
     """
 
     learning_rate: float = ranged(2e-3, 0, 10)
@@ -56,6 +58,7 @@ class FitConfig:
     explosion: float = ranged(20.0, 1, 1e9)
     patience: int = ranged(3, 1, 1000)  # type: ignore[assignment]
     recoveries: int = ranged(3, 0, 1000)  # type: ignore[assignment]
+    timeout_s: float = ranged(600.0, 1, 1e6)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -87,6 +90,7 @@ def fit(
     validation: Validation | None = None,
     describe: Callable[[int, Sequence[int]], str] | None = None,
     logbook: Callable[[int], Logbook] | None = None,
+    world: World | None = None,
 ) -> History:
     """Trains `networks` in place until the budget is used, with checkpoints in `out`; they end with the best weights that were seen.
 
@@ -97,15 +101,19 @@ def fit(
         identity: what a resumed run must share with the one before (bags, configuration).
         describe: (step, places in its batch) -> the frames in words.
         logbook: first step -> where to write the curves.
+        world: the processes that train together, each with its share of the batches in `make`. All end with the same weights and
+            history; the first one alone scores, prints and writes.
     """
-    config = config or FitConfig()
-    torch.set_num_threads(config.threads)
+    config, world = config or FitConfig(), world or World()
+    torch.set_num_threads(max(1, config.threads // world.local))
     keep_freed_memory()  # a third of a step
-    clear_leftovers(out)
+    if world.first:
+        clear_leftovers(out)
+    world.join(networks)
     optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     history, best = History(), None
     if resume:
-        snapshot, best, history = load_checkpoint(out / CHECKPOINT, seed=seed, identity=identity or {})
+        snapshot, best, history = world.tell(lambda: load_checkpoint(out / CHECKPOINT, seed=seed, identity=identity or {}))
         try:
             snapshot.restore(networks, optimiser)
         except (RuntimeError, ValueError) as error:
@@ -116,9 +124,9 @@ def fit(
     watch = Watch(config.explosion, config.patience)
     for row in history.rows:
         watch.judge({name: value for name, value in row.items() if name != "step"})
-    log = logbook(history.step) if logbook else None
+    log = logbook(history.step) if logbook and world.first else None
     started = saved = said = time.monotonic() - history.elapsed_s
-    bar = tqdm(total=budget.steps, initial=history.step, disable=not sys.stderr.isatty(), unit="step")
+    bar = tqdm(total=budget.steps, initial=history.step, disable=not (world.first and sys.stderr.isatty()), unit="step")
 
     def score() -> None:
         nonlocal best
@@ -126,7 +134,7 @@ def fit(
             return
         networks.eval()
         with torch.no_grad():
-            scores = {"step": history.step, **validation.scores(history.step)}
+            scores = world.tell(lambda: {"step": history.step, **validation.scores(history.step)})
         networks.train()
         history.scores.append(scores)
         value = scores.get(validation.criterion, float("nan"))
@@ -137,15 +145,19 @@ def fit(
 
     def recover(reason: str, batch: dict[str, Tensor]) -> None:
         good.restore(networks, optimiser)
-        guilty = _guilty(networks, terms, history.step, batch)
-        where = describe(history.step, guilty or range(len(next(iter(batch.values()))))) if describe else "a batch"
+        places, guilty = 0, []
+        for count, found in world.gather(_guilty(networks, terms, history.step, batch)):
+            guilty += [places + place for place in found]
+            places += count
+        where = describe(history.step, guilty or range(places)) if describe else "a batch"
         alone = "" if guilty else "no single one of "
         sentence = f"training: {reason} at step {history.step}, on {alone}{where}"
         if len(history.recoveries) >= config.recoveries:
             raise BadInput(f"{sentence}; it happened {len(history.recoveries)} times before: try a smaller fit.learning_rate")
         history.rate /= 2
         history.recoveries.append({"step": history.step, "sentence": sentence})
-        tqdm.write(f"{sentence}; going on from the last good state with half the learning rate", file=sys.stderr)
+        if world.first:
+            tqdm.write(f"{sentence}; going on from the last good state with half the learning rate", file=sys.stderr)
         if log:
             log.text("recovery", sentence, history.step)
 
@@ -153,21 +165,23 @@ def fit(
         score()  # a model to start from is left as it is by a training that makes it worse
     with closing(ahead(make, history.step)) as batches:
         for batch in batches:
-            history.elapsed_s = time.monotonic() - started
+            history.elapsed_s = world.tell(lambda: time.monotonic() - started)
             progress = budget.progress(history.step, history.elapsed_s)
             if progress >= 1 or (config.target and history.step >= 50 and sum(history.mean(50).values()) <= config.target):
                 break
             for group in optimiser.param_groups:
                 group["lr"] = history.rate * config.learning_rate * one_cycle(progress, config.warm_up)
-            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"), world.joint():
                 losses = terms(history.step, batch)
-            values = {name: loss.item() for name, loss in losses.items()}
+            shares = torch.tensor([loss.item() for loss in losses.values()], dtype=torch.float64)
+            values = dict(zip(losses, world.add(shares).tolist(), strict=True))
             if reason := watch.judge(values):
                 recover(reason, batch)
                 values = {}
             else:
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()
+                world.add_gradients(networks)
                 norm = nn.utils.clip_grad_norm_(networks.parameters(), config.clip).item()
                 if isfinite(norm):
                     optimiser.step()
@@ -181,7 +195,7 @@ def fit(
                 score()
             now = time.monotonic()
             bar.update()
-            if now - said > (1 if not bar.disable else 30):
+            if world.first and now - said > (1 if not bar.disable else 30):
                 said = now
                 text = " ".join(f"{name} {value:.4f}" for name, value in history.mean(30).items())
                 bar.set_postfix_str(text)
@@ -190,13 +204,14 @@ def fit(
                     print(f"step {history.step} {100 * progress:.0f}% {pace:.0f} ms/step {text}", flush=True)
             if history.step % config.snapshot_every == 0 and not watch.in_a_row:
                 good = Snapshot.of(networks, optimiser)
-                if now - saved > config.checkpoint_s:
+                if world.first and now - saved > config.checkpoint_s:
                     saved = now
                     history.elapsed_s = now - started
                     save_checkpoint(out / CHECKPOINT, good, best, history, seed=seed, identity=identity or {})
     bar.close()
     score()
-    save_checkpoint(out / CHECKPOINT, Snapshot.of(networks, optimiser), best, history, seed=seed, identity=identity or {})
+    if world.first:
+        save_checkpoint(out / CHECKPOINT, Snapshot.of(networks, optimiser), best, history, seed=seed, identity=identity or {})
     if best is not None:
         networks.load_state_dict(best)
     if log:
@@ -213,10 +228,11 @@ def one_cycle(progress: float, warm_up: float) -> float:
 
 
 @torch.no_grad()
-def _guilty(networks: nn.ModuleDict, terms: Terms, step: int, batch: dict[str, Tensor]) -> list[int]:
-    """Which places of a batch have a term that is no number, each tried alone by good weights."""
+def _guilty(networks: nn.ModuleDict, terms: Terms, step: int, batch: dict[str, Tensor]) -> tuple[int, list[int]]:
+    """How many places a batch has, and which have a term that is no number, each tried alone by good weights."""
     networks.eval()
-    places = [place for place in range(len(next(iter(batch.values()))))
+    count = len(next(iter(batch.values())))
+    places = [place for place in range(count)
               if not all(loss.isfinite().all() for loss in terms(step, {name: x[place : place + 1] for name, x in batch.items()}).values())]
     networks.train()
-    return places
+    return count, places

@@ -33,10 +33,17 @@ class _Cut(nn.Module):
     def forward(self, *inputs: Tensor) -> Any:
         with _timed(self.seconds, "networks forward"):
             outputs = self.network(*inputs)
-        several = outputs if isinstance(outputs, list) else [outputs]
-        leaves = [x.detach().requires_grad_() for x in several]
-        self.seams += zip(several, leaves, strict=True)
-        return leaves if isinstance(outputs, list) else leaves[0]
+        return self._cut(outputs) if isinstance(outputs, list) else self._cut([outputs])[0]
+
+    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        with _timed(self.seconds, "networks forward"):
+            depths, encoded = self.network.with_features(image)  # type: ignore[operator]
+        return self._cut(depths), self._cut(encoded)
+
+    def _cut(self, outputs: list[Tensor]) -> list[Tensor]:
+        leaves = [x.detach().requires_grad_(x.requires_grad) for x in outputs]
+        self.seams += [(x, leaf) for x, leaf in zip(outputs, leaves, strict=True) if x.requires_grad]  # not what is only looked at
+        return leaves
 
 
 @contextmanager

@@ -250,6 +250,14 @@ def test_depth_loss_by_hand_and_without_truth():
     assert estimate.grad.tolist() == torch.zeros(1, 1, 1, 3).tolist()  # no truth: no gradient, and no NaN
 
 
+def test_relative_difference_takes_too_far_harder_than_too_near():
+    estimate = torch.tensor([5.0, 20.0, 7.0]).view(1, 1, 1, 3)
+    truth = torch.tensor([10.0, 10.0, math.nan]).view(1, 1, 1, 3)
+    assert distance.relative(estimate, truth).item() == pytest.approx((0.5 + 1.0) / 2)
+    assert distance.relative(estimate, truth, reduction="sum").item() == pytest.approx(1.5)
+    assert distance.depth(estimate, truth).item() == pytest.approx(math.log(2))  # both alike
+
+
 def test_signed_difference_cancels():
     estimate, truth = torch.tensor([5.0, 7.0]).view(1, 1, 1, 2), torch.tensor([6.0, 6.0]).view(1, 1, 1, 2)
     assert distance.signed(estimate, truth).item() == 0  # the trap: both are wrong by a metre
