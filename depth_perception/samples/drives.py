@@ -19,6 +19,10 @@ _FIELD_OF_VIEW_DEG = (3.0, 170.0)
 _SQUARE = 2.0
 
 
+class NothingToLearn(BadInput):
+    """A drive that is as it should be, but parked or in the dark: by itself no training, among others none less."""
+
+
 @dataclass(eq=False)
 class Drive:
     """One continuous drive in memory.
@@ -68,8 +72,8 @@ class Drives:
     def add(self, frames: Iterable[Frame], *, name: str = "frames", travelled: Callable[[int, int], float] | None = None) -> None:
         """Reads a drive once. travelled: (stamp, stamp) ns -> metres between them by the bag's odometry, NaN = unknown.
 
-        BadInput, and nothing added, when it has no window: three images in a row that show something and move, the middle one with
-        LiDAR points in view; or when its K cannot be that of a pinhole camera.
+        BadInput, and nothing added, when it has no window: three images in a row that show something and move (NothingToLearn), the
+        middle one with LiDAR points in view; or when its K cannot be that of a pinhole camera.
         """
         drive, scans = self._read(frames, name, travelled)
         images = 0 if drive is None else len(drive.images)
@@ -81,10 +85,10 @@ class Drives:
             raise BadInput(f"{name}: the LiDAR and the camera have nothing in common ({seen}): {scans.excuse()}")
         windows, dropped = self._windows(drive)
         if not windows and dropped["standing still"]:
-            raise BadInput(f"{name}: the car stands still in all {dropped['standing still']} windows (it moves less than "
+            raise NothingToLearn(f"{name}: the car stands still in all {dropped['standing still']} windows (it moves less than "
                            f"{self.config.min_motion_m} m from image to image): nothing can be learned from motion")
         if not windows and dropped["empty"]:
-            raise BadInput(f"{name}: the images show nothing (black or one colour) in all {dropped['empty']} windows")
+            raise NothingToLearn(f"{name}: the images show nothing (black or one colour) in all {dropped['empty']} windows")
         if not windows:
             raise BadInput(f"{name}: wanted three images in a row within {self.config.max_gap_s} s steps and a scan, got {seen}")
         place = len(self.drives)

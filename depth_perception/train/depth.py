@@ -26,7 +26,7 @@ from depth_perception.networks.offset import OffsetNet
 from depth_perception.networks.pose import PoseNet
 from depth_perception.networks.residual import ResidualNet
 from depth_perception.networks.student import Student
-from depth_perception.samples import Batches, Drives
+from depth_perception.samples import Batches, Drives, NothingToLearn
 from depth_perception.train import depth_scores, pictures
 from depth_perception.train.depth_config import Config
 from depth_perception.train.depth_terms import terms
@@ -106,6 +106,7 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
     places: of the places of a batch, those that windows will be drawn for here; with `samples.by_stretch` the others' are not kept.
     """
     drives, warnings = Drives(config.samples, validate=config.validate, needs_scan=config.needs_scan), []
+    nothing: NothingToLearn | None = None
     for bag in bags:
         cameras = [topic for topic in topics if topic in Bag(bag).topics] if topics else [None]
         if not cameras:
@@ -115,12 +116,19 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
             reader = FrameReader(bag, pairing="nearest", image_topic=camera, **reading)
             metres = travelled(reader, config.velocity_source or None) if config.velocity else None
             alignment = EdgeAlignment()
-            drives.add(alignment.watching(reader), name=name, travelled=metres)
+            try:
+                drives.add(alignment.watching(reader), name=name, travelled=metres)
+            except NothingToLearn as reason:  # a parked car's bag ends no training of a fleet
+                nothing = reason
+                warnings.append(str(reason))
+                continue
             if config.samples.by_stretch:
                 stretches = drives.stretches(batch)
                 drives.keep(index for place in places for index in stretches[place])
             if said := alignment.warning():
                 warnings.append(f"{name}: {said}")
+    if not drives.windows and nothing is not None:
+        raise nothing
     for sentence in warnings if aloud else ():
         print(f"warning: {sentence}", file=sys.stderr)
     if drives.dropped and aloud:

@@ -77,6 +77,14 @@ def test_what_cannot_be_learned_from_is_one_sentence(tmp_path, capsys, kind):
     assert not out.exists()
 
 
+def test_a_parked_drive_is_left_out_of_a_fleet_and_named(tmp_path, capsys):
+    parked, dark, driven = write(tmp_path / "parked", step_m=0.0), write(tmp_path / "dark", black=True), write(tmp_path / "driven")
+    drives, warnings = recipe.read([parked, dark, driven], recipe.Config(validate=0.0))
+    assert [drive.name for drive in drives.drives] == [f"bag {driven}"] and len(drives.windows) == 6
+    assert [str(bag) in said for bag, said in zip((parked, dark), warnings, strict=True)] == [True, True]
+    assert "stands still" in warnings[0] and "show nothing" in warnings[1] and capsys.readouterr().err.count("warning: ") == 2
+
+
 def test_velocity_wants_odometry(tmp_path, capsys):
     bag, config = write(tmp_path / "bag"), tmp_path / "velocity.yaml"
     config.write_text(yaml.safe_dump({"velocity": 1.0}))
