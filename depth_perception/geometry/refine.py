@@ -3,6 +3,9 @@
 The depth of every point is an unknown too, with its predicted depth as a prior of so many per cent. Solved for and eliminated in closed
 form, it leaves a point worth its pixel noise across its epipolar line, and along it what its prior is worth: wrong depth costs the
 length of the step a little, and its rotation and direction nothing. Gauss-Newton; Cauchy weights against moving things and wrong depth.
+
+Points of one plane, the road, share their error: the plane is an unknown like the motion, with a prior of its own. Its height under the
+camera gives the step its length, and what is not known of it is owned up to in the covariance.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ AGREES = 0.25  # the weight from which on a point agrees with the motion
 # A point's depth strays no farther from the predicted one than this, and none comes nearer: what would is no standing thing.
 FARTHEST_LOG = 2.0
 NEAREST_M = 1.0
+# Where a plane is seen so flat that it is farther than this, it tells no depth.
+FARTHEST_PLANE_M = 200.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +42,42 @@ class Expected:
 
 
 @dataclass(frozen=True, eq=False)
+class Plane:
+    """What is known of a plane.
+
+    Attributes:
+        n: (3,) with n . X = 1 for its points X, camera frame, 1/metres.
+        covariance: (3, 3) of n.
+    """
+
+    n: np.ndarray
+    covariance: np.ndarray
+
+    @staticmethod
+    def known(n: np.ndarray, *, height_log: float, tilt: float) -> Plane:
+        """A plane known to a relative error of its distance from the camera, and so many radians of tilt either way."""
+        along = np.outer(n, n)
+        return Plane(n, height_log**2 * along + tilt**2 * (np.eye(3) * (n @ n) - along))
+
+
+NO_PLANE = Plane(np.zeros(3), np.eye(3))
+
+
+@dataclass(frozen=True, eq=False)
 class Refined:
     """Attributes:
     T: (4, 4) T_now_before, metres.
     covariance: (6, 6) of translation and rotation in axes of the camera now: T exp(error), metres and radians.
     weight: (N,) 0..1, how much each point had to say; moving things and wrong tracks little.
     log_depth: (N,) log metres of each point before, after all.
+    plane: the plane before, after all.
     """
 
     T: np.ndarray
     covariance: np.ndarray
     weight: np.ndarray
     log_depth: np.ndarray
+    plane: Plane = NO_PLANE
 
 
 def project(T: np.ndarray, rays: np.ndarray, log_depth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,6 +154,8 @@ def refine(
     pixel: np.ndarray,
     depth_sigma: np.ndarray,
     expected: Expected,
+    plane: Plane | None = None,
+    on_plane: np.ndarray | None = None,
 ) -> Refined:
     """The motion that explains best where the points went.
 
@@ -134,26 +165,39 @@ def refine(
         log_depth: (N,) predicted log metres before; depth_sigma: (N,) its standard deviations.
         pixel: (N,) standard deviation of `seen`, at best; more if the points say so.
         expected: a prior of the motion, which keeps few or badly placed points from saying more than they know.
+        plane: a plane in the camera's frame before, as it is known by now.
+        on_plane: (N,) bool, its points: their depth is the plane's, whatever was predicted, and depth_sigma is what each strays from it.
     """
-    prior = log_depth
+    known = NO_PLANE if plane is None else plane
+    held = np.zeros(len(rays), bool) if plane is None or on_plane is None else on_plane
+    n, predicted = known.n, log_depth
+    prior, by_plane = _on_plane(n, rays, held, predicted)
+    log_depth = prior
     T = min(
         starts,
         key=lambda T: float(np.log1p(_split(T, rays, seen, prior, prior, pixel, depth_sigma).squared / NARROWING[0] ** 2).sum()),
     )
-    noise = pixel
+    noise, plane_information = pixel, np.linalg.inv(known.covariance)
     for step in range(ITERATIONS):
         now = _split(T, rays, seen, log_depth, prior, noise, depth_sigma)
         weight = 1 / (1 + now.squared / NARROWING[min(step, len(NARROWING) - 1)] ** 2)
-        A = np.concatenate([now.by_across, now.by_along])
+        # A plane moves its points along their epipolar lines, as any depth does.
+        by_along = np.concatenate([now.by_along, now.reach[:, None] * by_plane], 1)
+        A = np.concatenate([np.pad(now.by_across, ((0, 0), (0, 3))), by_along])
         weights = np.concatenate([weight / now.pixel_variance, weight / now.along_variance])
         residual = np.concatenate([now.across, now.along])
         H, g = (A * weights[:, None]).T @ A, (A * weights[:, None]).T @ residual
         off, G = _departure(expected.T, T)
-        H, g = H + G.T @ expected.information @ G, g + G.T @ expected.information @ off
+        H[:6, :6] += G.T @ expected.information @ G
+        g[:6] += G.T @ expected.information @ off
+        H[6:, 6:] += plane_information
+        g[6:] += plane_information @ (known.n - n)
         change = np.linalg.solve(H, g)
-        left = now.along - now.by_along @ change
+        left = now.along - by_along @ change
+        n = n + change[6:]
+        prior, by_plane = _on_plane(n, rays, held, predicted)
         log_depth = prior + np.clip(now.depth_variance * now.reach * left / now.along_variance, -FARTHEST_LOG, FARTHEST_LOG)
-        T = pose.from_rotation_vector(change[3:], change[:3]) @ T
+        T = pose.from_rotation_vector(change[3:6], change[:3]) @ T
         if step >= len(NARROWING) and np.abs(change).max() < CONVERGED:
             break
         if step >= 2:
@@ -161,7 +205,14 @@ def refine(
             agree = weight > AGREES
             spread = 1.4826 * float(np.median(np.abs(now.across[agree]) / pixel[agree])) if agree.any() else 1.0
             noise = pixel * float(np.clip(spread, 1.0, 10.0))
-    return Refined(T, np.linalg.inv(H), weight, log_depth)
+    covariance = np.linalg.inv(H)
+    return Refined(T, covariance[:6, :6], weight, log_depth, Plane(n, covariance[6:, 6:]))
+
+
+def _on_plane(n: np.ndarray, rays: np.ndarray, held: np.ndarray, log_depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) log depth, for those `held` by a plane that of the plane, and its (N, 3) derivative by n."""
+    share = np.maximum(rays @ n, 1 / FARTHEST_PLANE_M)  # one over depth
+    return np.where(held, -np.log(share), log_depth), np.where(held[:, None], -rays / share[:, None], 0.0)
 
 
 def _departure(T_expected: np.ndarray, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

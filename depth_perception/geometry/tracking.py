@@ -64,3 +64,50 @@ def follow(
     inside = ((there >= MARGIN_PX) & (there <= farthest)).all(1)
     found = (seen[:, 0] > 0) & (seen_back[:, 0] > 0) & inside & (np.linalg.norm(back - points, axis=1) < back_px)
     return there, found
+
+
+def on_ground(
+    before: np.ndarray,
+    after: np.ndarray,
+    outline: np.ndarray,
+    homography: np.ndarray,
+    *,
+    count: int,
+    window: int = 15,
+    back_px: float = 0.3,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of a piece of ground, and where they lie in the next image.
+
+    The next image is first warped to what the last one should have been: what is on the ground keeps its shape however fast the car is,
+    and asphalt too, which has hardly a corner, can be followed.
+
+    Args:
+        before, after: (H, W) uint8 of one size.
+        outline: (k, 2) pixels around the ground before.
+        homography: (3, 3) predicted, of pixels of the ground before to those after.
+        count: at most so many.
+    Returns:
+        (N, 2) float64 pixels before and after, of those that were found.
+    """
+    height, width = before.shape
+    nothing = np.zeros((0, 2)), np.zeros((0, 2))
+    first = np.clip(np.floor(outline.min(0)).astype(int) - 3 * MARGIN_PX, 0, [width, height])
+    last = np.clip(np.ceil(outline.max(0)).astype(int) + 3 * MARGIN_PX, 0, [width, height])
+    if (last - first).min() < 4 * MARGIN_PX:
+        return nothing
+    ground = np.ascontiguousarray(before[first[1] : last[1], first[0] : last[0]])
+    mask = np.zeros(ground.shape, np.uint8)
+    cv2.fillPoly(mask, [np.rint(outline - first).clip(-(2**15), 2**15).astype(np.int32)], 255)
+    mask[:MARGIN_PX], mask[-MARGIN_PX:], mask[:, :MARGIN_PX], mask[:, -MARGIN_PX:] = 0, 0, 0, 0
+    found = cv2.goodFeaturesToTrack(ground, count, 0.004, 5, mask=mask, blockSize=5)
+    if found is None:
+        return nothing
+    points = found.reshape(-1, 2)
+    there = homography @ np.array([[1, 0, first[0]], [0, 1, first[1]], [0, 0, 1.0]])
+    warped = cv2.warpPerspective(after, there, ground.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    moved, tracked = follow(ground, warped, points, points.copy(), window=window, levels=2, back_px=back_px)
+    points, moved = points[tracked].astype(np.float64), moved[tracked].astype(np.float64)
+    landed = np.concatenate([moved, np.ones((len(moved), 1))], 1) @ there.T
+    landed = landed[:, :2] / landed[:, 2:]
+    inside = ((landed >= MARGIN_PX) & (landed <= np.array([width, height]) - 1 - MARGIN_PX)).all(1)
+    return (points + first)[inside], landed[inside]

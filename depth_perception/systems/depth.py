@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from depth_perception.frame import Calibration, Frame, check_ranges, ranged
-from depth_perception.geometry import camera, lidar
+from depth_perception.geometry import camera, lidar, road
 from depth_perception.geometry.cross_view import disagreement
 from depth_perception.systems import scale as scales
 from depth_perception.systems.network_input import focal_ratio, prepare
@@ -49,7 +49,8 @@ class DepthOutput:
     scale: the scalar between the network's metres and metres, and how sure it is.
     network_input: (1, 3, h, w) float32, kept for the systems that look at the same image.
     timing_ms: pre, engine, post.
-    previous: the previous image's (h, w) metres and T_previous_this, as far as the motion was known before this image; None: nobody knows.
+    previous: the previous image's (h, w) metres, at this image's scale, and T_previous_this, as far as the motion was known before this
+        image; None: nobody knows.
     """
 
     depth: np.ndarray
@@ -122,18 +123,22 @@ class Depth:
         """Forgets the scale."""
         self._scale.reset()
         self._pending: tuple[Frame, np.ndarray] | None = None
-        self._metres: np.ndarray | None = None
+        self._network_metres: np.ndarray | None = None
+        self.road: np.ndarray | None = None  # n of the road as the scan shows it that was compared last; see geometry.road.in_scan
 
     def catch_up(self) -> scales.Scale | None:
         """Compares the last image's depth with its scan, for the images to come. `step` would do it first; a caller that has just sent
         the depth on its way does it now. Returns the new scale, or None when there was nothing to do."""
         if self._pending is None:
             return None
-        pairs, self._pending = self._pairs(*self._pending), None
-        return self._scale.compare(*pairs)
+        (frame, network_metres), self._pending = self._pending, None
+        sparse, K = self._in_view(frame, network_metres.shape)
+        self.road = road.in_scan(sparse, K)
+        hit = np.isfinite(sparse)
+        return self._scale.compare(network_metres[hit], sparse[hit])
 
     def step(self, frame: Frame, T_previous_now: np.ndarray | None = None) -> DepthOutput:
-        """One image to metric depth. T_previous_now: (4, 4) camera now -> camera at the previous image, metres, as far as it is known by now.
+        """One image to metric depth. T_previous_now: (4, 4) camera now -> camera at the previous image, metres, as known so far.
 
         The scale comes from the scans of earlier images, but for the first scan, which counts at once: depth never waits for a scan.
         """
@@ -158,20 +163,18 @@ class Depth:
         depth = cv2.resize(cut, (calibration.width, calibration.height), interpolation=cv2.INTER_LINEAR)
         done = time.perf_counter()
         timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": (done - inferred) * 1e3}
-        before, self._metres = self._metres, metres
-        previous = None if before is None or T_previous_now is None else (before, T_previous_now)
+        before, self._network_metres = self._network_metres, network_metres
+        # At one scale: a scale that was just found out is nobody's disagreement.
+        previous = None if before is None or T_previous_now is None else (before * np.float32(scale.value), T_previous_now)
         return DepthOutput(depth, network_metres, scale, calibration, frame.stamp_ns, image, timing, self._config, previous)
 
-    def _pairs(self, frame: Frame, network_metres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Network depth and LiDAR depth, (N,) each, where a return falls into the image."""
+    def _in_view(self, frame: Frame, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """(h, w) LiDAR depth where a return falls into the image, NaN elsewhere, and K of that size."""
         calibration = frame.calibration
+        K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(size[0], size[1]))
         if frame.scan is None or calibration.T_camera_lidar is None:
-            return np.zeros(0, np.float32), np.zeros(0, np.float32)
-        size = network_metres.shape
-        K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=size)
+            return np.full(size, np.nan, np.float32), K
         # A scalar needs thousands of witnesses, not a hundred thousand: the rest would only cost latency.
         every = max(len(frame.scan.points) // self._config.scan_points, 1)
         # At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.
-        sparse = camera.z_buffer(K, lidar.in_camera(frame.scan, calibration, every=every), height=size[0], width=size[1])
-        hit = np.isfinite(sparse)
-        return network_metres[hit], sparse[hit]
+        return camera.z_buffer(K, lidar.in_camera(frame.scan, calibration, every=every), height=size[0], width=size[1]), K

@@ -75,9 +75,7 @@ class Drive:
         self.depth.catch_up()
         odometry = None
         if self.odometry is not None:
-            self._last = odometry = self.odometry.step(
-                frame, depth.scale, depth.network_input, depth.metres
-            )
+            self._last = odometry = self.odometry.step(frame, depth.scale, depth.network_input, depth.metres, self.depth.road)
             if odometry is not None:
                 yield odometry
         if self.bev is not None:

@@ -1,4 +1,7 @@
-"""Odometry: image after image -> where the body is, how fast it moves, and how sure that is. Camera only."""
+"""Odometry: image after image -> where the body is, how fast it moves, and how sure that is.
+
+The motion is the camera's alone. A scan, where there is one, says how long a metre is: by the depth's scalar and by the plane of the road.
+"""
 
 from __future__ import annotations
 
@@ -107,15 +110,21 @@ class Odometry:
         self._refinement.reset()
 
     def step(
-        self, frame: Frame, scale: Scale, network_input: np.ndarray | None = None, depth: np.ndarray | None = None
+        self,
+        frame: Frame,
+        scale: Scale,
+        network_input: np.ndarray | None = None,
+        depth: np.ndarray | None = None,
+        road: np.ndarray | None = None,
     ) -> OdometryOutput | None:
         """One image; None for the first one and after a gap, when there is no motion to speak of.
 
         network_input: the prepared image if a system has made it already.
         depth: (h, w) metres of this image, of any size; without it nothing is refined.
+        road: (3,) n with n . X = 1 on the road, camera frame, where a scan showed it (`Depth.road`); the ruler of the steps from here.
         """
         refining = self._config.refine and depth is not None
-        view = self._refinement.view(frame.image, frame.calibration, depth) if refining else None
+        view = self._refinement.view(frame.image, frame.calibration, depth, road) if refining else None
         image = prepare(frame.image, height=self._height, width=self._width) if network_input is None else network_input
         previous, self._previous = self._previous, (image, frame.stamp_ns)
         if previous is None:

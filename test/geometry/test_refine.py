@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from depth_perception.geometry import pose
-from depth_perception.geometry.refine import Expected, project, refine
+from depth_perception.geometry.refine import Expected, Plane, project, refine
 
 FOCAL = 720.0
 PIXEL = 0.2 / FOCAL
@@ -130,3 +130,56 @@ def test_the_same_points_give_the_same_bytes():
     first, second = solve(*scene(STEP, pixel=PIXEL)), solve(*scene(STEP, pixel=PIXEL))
     assert first.T.tobytes() == second.T.tobytes()
     assert first.covariance.tobytes() == second.covariance.tobytes()
+
+
+ROAD = np.array([0.0, 1 / 1.6, 0.0])
+
+
+def solve_on_plane(rays, seen, log_depth, on_road, n, *, height_log=0.02, tilt=0.002):
+    return refine(
+        [np.eye(4)],
+        rays,
+        seen,
+        log_depth,
+        pixel=np.full(len(rays), PIXEL),
+        depth_sigma=np.where(on_road, 0.01, 10.0),
+        expected=NOTHING,
+        plane=Plane.known(n, height_log=height_log, tilt=tilt),
+        on_plane=on_road,
+    )
+
+
+def test_points_of_a_known_plane_need_no_depth():
+    rays, seen, log_depth, on_road = scene(STEP)
+    found = solve_on_plane(rays, seen, np.where(on_road, 9.9, log_depth), on_road, ROAD)
+    np.testing.assert_allclose(error(found.T, STEP), 0, atol=1e-6)
+    np.testing.assert_allclose(found.plane.n, ROAD, atol=1e-6)
+    np.testing.assert_allclose(found.log_depth, log_depth, atol=1e-3)
+
+
+def test_the_height_of_the_plane_is_the_ruler_and_its_doubt_the_doubt_of_the_length():
+    rays, seen, log_depth, on_road = scene(STEP)
+    length = np.linalg.norm(STEP[:3, 3])
+    for height_log in (0.01, 0.05):
+        found = solve_on_plane(rays, seen, log_depth, on_road, ROAD / 1.1, height_log=height_log)
+        assert np.linalg.norm(found.T[:3, 3]) == pytest.approx(1.1 * length, rel=2e-3)
+        # A hundred points do not know more of the length than the plane that they share.
+        along = STEP[:3, 3] / length
+        assert np.sqrt(along @ found.covariance[:3, :3] @ along) / length == pytest.approx(height_log, rel=0.25)
+
+
+def test_the_flow_of_the_road_tells_a_tilt_that_was_not_known():
+    rays, seen, log_depth, on_road = scene(STEP)
+    tilted = pose.exp_so3(np.array([0.01, 0.0, 0.005])) @ ROAD
+    vague = solve_on_plane(rays, seen, log_depth, on_road, tilted, height_log=1e-4, tilt=0.1)
+    np.testing.assert_allclose(vague.plane.n, ROAD, atol=2e-4)
+    assert np.trace(vague.plane.covariance) < 0.01 * np.trace(Plane.known(tilted, height_log=1e-4, tilt=0.1).covariance)
+
+
+def test_what_is_known_of_a_plane_is_its_distance_and_its_tilt():
+    n = pose.exp_so3(np.array([0.1, 0.0, -0.05])) @ ROAD
+    covariance = Plane.known(n, height_log=0.02, tilt=0.003).covariance
+    unit = n / np.linalg.norm(n)
+    assert np.sqrt(unit @ covariance @ unit) == pytest.approx(0.02 * np.linalg.norm(n))
+    across = np.cross(unit, [1.0, 0, 0]) / np.linalg.norm(np.cross(unit, [1.0, 0, 0]))
+    assert np.sqrt(across @ covariance @ across) == pytest.approx(0.003 * np.linalg.norm(n))

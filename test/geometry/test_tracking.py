@@ -63,3 +63,34 @@ def test_what_leaves_the_image_or_is_no_longer_there_is_lost():
 def test_an_image_too_narrow_for_a_window_has_no_corners(size):
     grey = np.random.default_rng(0).integers(0, 255, size, np.uint8)
     assert tracking.corners(grey, far=10, near=10, horizon=size[0] / 2).shape == (0, 2)
+
+
+OUTLINE = np.array([[100.0, 110], [140, 40], [180, 40], [220, 110]])
+
+
+def warped(H):
+    """The texture, moved by a homography."""
+    return cv2.warpPerspective(texture(), H, SIZE[::-1], flags=cv2.INTER_CUBIC)
+
+
+def test_ground_that_changes_its_shape_is_followed_where_its_homography_is_roughly_known():
+    H = np.array([[1.3, 0.1, -40.0], [0.02, 1.35, -20.0], [0.0, 0.0012, 1.0]])
+    guess = H @ np.array([[1, 0, 1.5], [0, 1, -1.0], [0, 0, 1]])
+    points, there = tracking.on_ground(texture(), warped(H), OUTLINE, guess, count=60)
+    true = np.column_stack([points, np.ones(len(points))]) @ H.T
+    true = true[:, :2] / true[:, 2:]
+    assert len(points) > 20
+    assert all(cv2.pointPolygonTest(OUTLINE.astype(np.float32), tuple(map(float, p)), True) > -1.5 for p in points)
+    assert np.median(np.abs(there - true)) < 0.05
+
+
+def test_ground_out_of_sight_or_plain_has_no_corners():
+    plain = np.full(SIZE, 90, np.uint8)
+    for before, outline in ((plain, OUTLINE), (texture(), OUTLINE + np.array([0, 500])), (texture(), OUTLINE * [0.01, 1])):
+        points, there = tracking.on_ground(before, texture(), outline, np.eye(3), count=60)
+        assert points.shape == there.shape == (0, 2)
+
+
+def test_ground_that_leaves_the_image_is_lost():
+    points, _ = tracking.on_ground(texture(), texture(dy=90), OUTLINE, np.array([[1.0, 0, 0], [0, 1, 90], [0, 0, 1]]), count=60)
+    assert (points[:, 1] + 90 < SIZE[0] - tracking.MARGIN_PX).all()

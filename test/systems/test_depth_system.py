@@ -128,6 +128,16 @@ def test_confidence_falls_where_the_previous_depth_tells_another_world():
     np.testing.assert_allclose(along[88, 20:170], alone[88, 20:170], rtol=0.15)
 
 
+def test_a_scale_that_has_just_been_found_is_no_disagreement():
+    truth = true_depth(size=NETWORK)
+    depth = system(truth, wrong_by=1.5)
+    depth.step(frame(with_scan=False))
+    output = depth.step(frame(stamp_ns=1), np.eye(4))
+    assert output.scale.value == pytest.approx(1.5, rel=0.02)
+    alone = system(truth, wrong_by=1.5).step(frame(stamp_ns=1))
+    np.testing.assert_allclose(output.confidence[:, 2:-2], alone.confidence[:, 2:-2], rtol=1e-3, atol=1e-6)
+
+
 def moving(wall, *, steps=1):
     """Depth of a network that says the truth of a wall that is asked for image by image, after `steps` images."""
     ratio = focal_ratio(CALIBRATION, height=NETWORK[0], canonical_focal_px=CANONICAL)
@@ -136,3 +146,16 @@ def moving(wall, *, steps=1):
     for _ in range(steps):
         system.step(frame(with_scan=False))
     return system
+
+
+def test_a_scan_shows_the_road_to_those_who_measure_by_it():
+    depth = system(np.full(NETWORK, 10.0))
+    depth.step(frame())
+    depth.catch_up()
+    np.testing.assert_allclose(depth.road, [0, 1 / 1.5, 0], atol=0.01)
+    depth.step(frame(stamp_ns=1, with_scan=False))
+    depth.catch_up()
+    assert depth.road is None
+    depth.step(frame(stamp_ns=2))
+    depth.reset()
+    assert depth.road is None

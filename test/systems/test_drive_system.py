@@ -24,6 +24,7 @@ class Seen:
 
     def __init__(self):
         self.frames, self.motions, self.resets = [], [], 0
+        self.road = None
 
     def reset(self):
         self.resets += 1
@@ -105,7 +106,7 @@ class Known:
     def reset(self):
         """Nothing is kept."""
 
-    def step(self, frame, scale, network_input, depth):
+    def step(self, frame, scale, network_input, depth, road):
         none = np.zeros((6, 6))
         return OdometryOutput(np.eye(4), np.zeros(6), none, none, self._T_previous_now, frame.stamp_ns, 0.1, "base_link")
 

@@ -65,12 +65,13 @@ def odometry(config=None):
     return Odometry(guess, height=64, width=208, canonical_focal_px=360.0 * 64 / 188, config=config or Config())
 
 
-def run(pictures, *, config=None, depth_scale=1.0):
+def run(pictures, *, config=None, depth_scale=1.0, roads=None):
     system, outputs = odometry(config), []
     for i, (image, depth) in enumerate(pictures):
         calibration = CALIBRATION if image.shape[:2] == SIZE else Calibration(K, image.shape[1], image.shape[0], "camera", T_BASE_CAMERA)
         small = cv2.resize(depth * np.float32(depth_scale), (208, 64), interpolation=cv2.INTER_NEAREST)
-        outputs.append(system.step(Frame(image, i * TENTH, calibration), Scale(1.0, 0.02), depth=small))
+        road = None if roads is None else roads[i]
+        outputs.append(system.step(Frame(image, i * TENTH, calibration), Scale(1.0, 0.02), depth=small, road=road))
     return outputs
 
 
@@ -142,3 +143,39 @@ def test_the_same_pictures_give_the_same_bytes():
     first, second = (run(drive()[1])[-1] for _ in range(2))
     assert first.T_odom_base.tobytes() == second.T_odom_base.tobytes()
     assert first.pose_covariance.tobytes() == second.pose_covariance.tobytes()
+
+
+def roads(*, height_wrong_by=1.0):
+    """(3,) n of the road, seen from every pose of `drive`."""
+    cameras = [T @ T_BASE_CAMERA for T in drive()[0]]
+    return [-T[2, :3] / T[2, 3] / height_wrong_by for T in cameras]
+
+
+def test_where_a_scan_shows_the_road_it_is_the_ruler_whatever_depth_says():
+    poses, pictures = drive()
+    true = np.linalg.norm(poses[-1][:3, 3])
+    for depth_scale in (1.0, 1.15):
+        by_road, by_depth = run(pictures, depth_scale=depth_scale, roads=roads()), run(pictures, depth_scale=depth_scale)
+        assert all(output.refined for output in by_road[1:])
+        assert np.linalg.norm(by_road[-1].T_odom_base[:3, 3]) == pytest.approx(true, rel=0.01)
+        assert np.linalg.norm(by_depth[-1].T_odom_base[:3, 3]) == pytest.approx(depth_scale * true, rel=0.03)
+    higher = run(pictures, roads=roads(height_wrong_by=1.1))[-1]
+    assert np.linalg.norm(higher.T_odom_base[:3, 3]) == pytest.approx(1.1 * true, rel=0.01)
+    assert by_road[-1].twist_covariance[0, 0] < by_depth[-1].twist_covariance[0, 0]
+
+
+def test_scans_can_be_left_alone():
+    pictures = drive()[1]
+    alone = Config(refinement=Config().refinement.__class__(strip_corners=0))
+    np.testing.assert_array_equal(run(pictures, config=alone, roads=roads())[-1].T_odom_base, run(pictures)[-1].T_odom_base)
+
+
+def test_a_car_that_drives_ahead_is_no_road():
+    """A textured plate as wide as the lane keeps its distance, and hides the road: what is found without a scan stands."""
+    pictures = [(image.copy(), depth.copy()) for image, depth in drive()[1]]
+    for image, depth in pictures:
+        image[78:188, 235:385] = texture()[:110, :150, None].clip(0, 255).astype(np.uint8)
+        depth[78:188, 235:385] = 6.5
+    by_road, by_depth = run(pictures, roads=roads()), run(pictures)
+    np.testing.assert_array_equal(by_road[-1].T_odom_base, by_depth[-1].T_odom_base)
+    assert np.linalg.norm(by_road[-1].T_odom_base[:3, 3]) > 2.5
