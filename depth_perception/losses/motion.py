@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# A step of a metre at sixty would be rounded to centimetres by bfloat16's 8 bits.
+_exact = torch.autocast("cpu", enabled=False)
 
+
+@_exact
 def motion(pose: Tensor) -> Tensor:
     """(B, 6) axis-angle in radians and translation -> (B, 4, 4) T (Rodrigues).
 
@@ -27,6 +31,7 @@ def motion(pose: Tensor) -> Tensor:
     return torch.cat([top, bottom], 1)
 
 
+@_exact
 def inverse(T_b_a: Tensor) -> Tensor:
     """(B, 4, 4) T_b_a -> (B, 4, 4) T_a_b."""
     Rt = T_b_a[:, :3, :3].transpose(1, 2)
@@ -34,6 +39,7 @@ def inverse(T_b_a: Tensor) -> Tensor:
     return torch.cat([top, T_b_a[:, 3:]], 1)
 
 
+@_exact
 def move(T_b_a: Tensor, points: Tensor) -> Tensor:
     """(B, 4, 4) and (B, 3, N) points in a -> (B, 3, N) points in b."""
     return T_b_a[:, :3, :3] @ points + T_b_a[:, :3, 3:]

@@ -9,6 +9,7 @@ around it and is learned with; the hard count stays as a metric, and in the test
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -39,6 +40,10 @@ class VoxelGrid:
             values = getattr(self, name)
             if len(values) != 3 or (least is not None and min(values) <= least):
                 raise BadInput(f"density_grid.{name}: wanted three {'' if least is None else 'positive '}numbers, got {values}")
+            if not all(map(isfinite, values)) or (name == "count" and any(value != int(value) for value in values)):
+                raise BadInput(f"density_grid.{name}: wanted three {'whole' if name == 'count' else 'finite'} numbers, got {values}")
+        if self.unit == "metres" and self.size == VoxelGrid.size:  # a box of 4 m by 5 m, in which nobody would miss the street
+            raise BadInput("density_grid: unit metres wants start and size in metres too, such as start [-20, -8, 0], size [1, 1, 2]")
 
     @property
     def voxels(self) -> int:
@@ -75,7 +80,7 @@ def splat(xyz: Tensor, grid: VoxelGrid, weight: Tensor | None = None) -> Tensor:
     _, within = index(xyz, grid)
     count = _column(grid.count, xyz)
     centre = torch.minimum((_cells(xyz, grid) - 0.5).clamp(min=0), count - 1)
-    low = centre.detach().floor()
+    low = centre.detach().floor().nan_to_num(0.0)  # what is no number goes on as one, in its share, and is found out by its loss
     share = centre - low
     low, high = low.long(), torch.minimum(low + 1, count - 1).long()
     nx, ny, _ = grid.count
@@ -107,7 +112,7 @@ def alignment(*, depth: Tensor, neighbour_depth: Tensor, K: Tensor, T_neighbour_
     literal: every point counts one, as the text has it. Trap: then even the truth costs something, since each camera has a margin that
     the other does not see, and sees what it is nearer to with more pixels. By default only points that both cameras see are counted,
     a moved one as often as it covers pixels of t: (its depth in t+m / its depth in t)^2.
-    hard: by the hard count, a metric without gradients.
+    hard: by the hard count, a metric without gradients. Pairs of which one view has no point in the grid are left out.
 
     Args:
         depth, neighbour_depth: (B, 1, H, W) of t and of t+m, same unit as the translation.
@@ -126,8 +131,10 @@ def alignment(*, depth: Tensor, neighbour_depth: Tensor, K: Tensor, T_neighbour_
         mean = 1 / (1 / depth).mean((2, 3))[..., None]
         ours, moved = ours / mean, moved / mean
     count = hard_count if hard else splat
-    rho, other = (density(count(xyz, grid, weight), eps=eps) for xyz, weight in zip((ours, moved), weights, strict=True))
-    return batch_mean(divergence(rho, other))
+    mine, others = (count(xyz, grid, weight) for xyz, weight in zip((ours, moved), weights, strict=True))
+    # A divergence compares densities of the same mass: a view that has no point in the grid has none, and would look like agreement.
+    filled = ~((mine.sum(1) < 1) | (others.sum(1) < 1))
+    return batch_mean(divergence(density(mine, eps=eps), density(others, eps=eps)), filled)
 
 
 def _seen(xyz: Tensor, K: Tensor, size: torch.Size) -> Tensor:

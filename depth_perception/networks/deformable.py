@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from depth_perception.networks.disparity import single
+
 
 class Theta(NamedTuple):
     """The alignment offsets of a pair.
@@ -40,6 +42,7 @@ def taps(n: int) -> Tensor:
     return torch.stack([x, y], -1).reshape(-1, 2)
 
 
+@torch.autocast("cpu", enabled=False)  # places of bfloat16's 8 bits are no places
 def deform(features: Tensor, theta: Theta) -> Tensor:
     """f_dc(F, theta)(p) = sum_k w_k F(p + p_k + dp_k), bilinear; a tap outside the map reads its border.
 
@@ -48,10 +51,11 @@ def deform(features: Tensor, theta: Theta) -> Tensor:
     B, K, _, H, W = theta.offsets.shape
     last = theta.offsets.new_tensor([W - 1, H - 1]).view(1, 1, 2, 1, 1)
     grid = (_places(theta.offsets) / last * 2 - 1).movedim(2, -1).reshape(B, K * H, W, 2)
-    read = F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    read = F.grid_sample(single(features), grid, mode="bilinear", padding_mode="border", align_corners=True)
     return torch.einsum("bckhw,k->bchw", read.unflatten(2, (K, H)), theta.weights)
 
 
+@torch.autocast("cpu", enabled=False)
 def inside(theta: Theta) -> Tensor:
     """(B, 1, H, W) bool: where the middle of the taps lies on the map. What the neighbour does not show cannot be aligned."""
     H, W = theta.offsets.shape[3:]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.networks.blocks import conv
 from depth_perception.networks.deformable import Theta, deform, taps
 from depth_perception.networks.disparity import Normalise, single
@@ -25,9 +25,14 @@ class OffsetNetConfig:
     a car's street moves from one image to the next; and it costs a quarter.
     """
 
-    channels: int = 32
+    channels: int = ranged(32, 1, 1024)  # type: ignore[assignment]
     taps: int = 3
     shrink: int = 2
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.shrink not in (1, 2, 4, 8):
+            raise BadInput(f"offset.shrink: wanted 1, 2, 4 or 8, got {self.shrink}")
 
 
 class Aligned(NamedTuple):

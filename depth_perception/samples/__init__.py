@@ -10,4 +10,6 @@ from depth_perception.samples.config import SampleConfig
 from depth_perception.samples.drives import Drive, Drives, NothingToLearn
 from depth_perception.samples.view import View, full_view, random_view
 
-__all__ = ["Batches", "Drive", "Drives", "NothingToLearn", "SampleConfig", "View", "ahead", "full_view", "held_out", "random_view", "recolour"]
+__all__ = [
+    "Batches", "Drive", "Drives", "NothingToLearn", "SampleConfig", "View", "ahead", "full_view", "held_out", "random_view", "recolour"
+]

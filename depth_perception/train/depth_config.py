@@ -58,23 +58,23 @@ class Config:
     network: str = "student"
     height: int = 128
     width: int = 416
-    canonical_focal_px: float = 240.0
-    match: float = 1.0
-    smooth: float = 1e-3
-    distance: float = 1.0
-    motion: float = 1.0
-    velocity: float = 0.0
+    canonical_focal_px: float = ranged(240.0, 1, 1e5)
+    match: float = ranged(1.0, 0, 1e3)
+    smooth: float = ranged(1e-3, 0, 1e3)
+    distance: float = ranged(1.0, 0, 1e3)
+    motion: float = ranged(1.0, 0, 1e3)
+    velocity: float = ranged(0.0, 0, 1e3)
     velocity_source: str = ""
     distance_mode: str = "depth"
     distance_as: str = "z"
     distance_reduction: str = "mean"
-    coarse: float = 0.3
+    coarse: float = ranged(0.3, 0, 1e3)
     reconstruction: str = "inverse_warp"
     match_mode: str = "matching"
     smooth_mode: str = "edge_aware"
-    alpha: float = 0.85
+    alpha: float = ranged(0.85, 0, 1)
     mask: str = "voted"
-    match_every: int = 2
+    match_every: int = ranged(2, 1, 1e12)  # type: ignore[assignment]
     match_strides: tuple[int, ...] = (2, 4, 8)
     disagreement: float = ranged(0.2, 0, 1)
     both_learn: bool = True
@@ -108,10 +108,14 @@ class Config:
                 raise BadInput(f"{name}: wanted one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if not set(self.masks) <= {*MASKS, *AGREEMENTS}:
             raise BadInput(f"mask: wanted one of {', '.join((*MASKS, *AGREEMENTS))}, or some joined by +, got {self.mask!r}")
-        if len(self.style_weights) != 3:
-            raise BadInput(f"style_weights: wanted three, of content, style and total variation, got {self.style_weights}")
+        if "none" in self.masks and len(self.masks) > 1:
+            raise BadInput(f"mask: wanted none alone, or others joined by +, got {self.mask!r}")
+        if len(self.style_weights) != 3 or not min(self.style_weights) >= 0:
+            raise BadInput(f"style_weights: wanted three of at least 0, of content, style and total variation, got {self.style_weights}")
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
             raise BadInput(f"network input: wanted sides divisible by 32, got {self.width}x{self.height}")
+        if not self.match_strides or any(s < 1 or self.height % s or self.width % s or self.height // s < 2 for s in self.match_strides):
+            raise BadInput(f"match_strides: wanted some that divide {self.width}x{self.height}, got {self.match_strides}")
 
     @property
     def needs_scan(self) -> bool:

@@ -121,8 +121,7 @@ def _match(rebuilt: Tensor, inside: Tensor, target: Tensor, others: Tensor, agre
     counts = seen & _mask(loss, target, others, config)
     least = loss.amin(1, keepdim=True)
     if agreement is not None:
-        weight = counts * F.adaptive_avg_pool2d(agreement, counts.shape[2:])
-        return reduce.weighted(least, weight)
+        return reduce.weighted(least, counts * F.adaptive_avg_pool2d(agreement, counts.shape[2:]))
     return reduce.mean(least, counts)
 
 

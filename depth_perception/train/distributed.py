@@ -100,7 +100,7 @@ class World:
         try:
             collective(*tensors)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0].split("] ", 1)[-1]  # without its place in somebody's source
+            reason = _first_line(error).split("] ", 1)[-1]  # without its place in somebody's source
             raise BadInput(f"training: process {self.rank} of {self.size} lost another one ({reason}); the last model and checkpoint are "
                            "as they were, --resume goes on from there") from error
 
@@ -164,7 +164,10 @@ def joined(timeout_s: float) -> Iterator[World]:
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()
         return
-    store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout_s)))
+    except (ValueError, RuntimeError) as error:
+        raise BadInput(f"training: cannot meet the other processes ({_first_line(error)}); torchrun starts them and says where") from error
     world = World(rank, size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     signal.signal(signal.SIGTERM, _asked_to_end)
     try:
@@ -179,6 +182,10 @@ def joined(timeout_s: float) -> Iterator[World]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _speaks(store: Any) -> bool:

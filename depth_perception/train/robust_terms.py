@@ -59,6 +59,7 @@ def style(networks: nn.ModuleDict, rebuilt: Tensor, image: Tensor, config: Confi
 def agreement(pair: Pair, config: Config) -> Tensor:
     """(B, 1, h, w) 0..1, at the finest of match_strides: what each pixel's photometric loss counts by the two views' depths.
 
+    Only the next image is asked, so a pixel that it hides counts less even where the previous one shows it.
     Without gradients: depths that contradict each other more would otherwise be a way to a smaller loss.
     """
     stride = min(config.match_strides)

@@ -236,7 +236,7 @@ def _moving(street: Street, t: float, trajectory: Trajectory) -> tuple[Mesh | No
     if not actors:
         return None, None
     ends = [(when, trajectory.s(when)) for when in (t - 0.05, t + 0.05)]
-    fast = [np.ptp([actor.pose(street.road, *end)[:3, 3] for end in ends], 0).max() > 0.1 * IN_MOTION for actor in actors]
+    fast = [np.linalg.norm(np.ptp([actor.pose(street.road, *end)[:3, 3] for end in ends], 0)) > 0.1 * IN_MOTION for actor in actors]
     parts = [actor.mesh.moved(actor.pose(street.road, t, s_car)) for actor in actors]
     return merge(parts), np.repeat(fast, [len(part.triangles) for part in parts])
 

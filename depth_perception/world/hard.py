@@ -15,7 +15,7 @@ class Hard(IntFlag):
     Attributes:
         MOVING: belongs to a thing that moves by itself, faster than 0.2 m/s.
         FLICKER: the light on this place is a fifth or more stronger or weaker, against its surroundings' exposure, than at the image before
-            or after. Changes of exposure meet every pixel alike and set no bit.
+            or after. Changes of exposure meet every pixel alike and set no bit; where a surface mirrors, REFLECTING is set instead.
         REFLECTING: a third or more of its light comes from what the surface mirrors; depth is the surface's.
         TEXTURELESS: on a bare wall, its light within 1 % of that of its four neighbours.
     """

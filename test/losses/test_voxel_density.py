@@ -146,6 +146,21 @@ def test_the_relative_grid_sees_no_scale():
     assert small < 0.5 * loss(HERE, NEXT * wave, grid=metres)  # the trap of metres
 
 
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("away", [-30.0, 30.0])
+def test_an_absurd_motion_is_never_better_than_the_truth(hard, away):
+    T = motion(torch.tensor([[0, 0, 0, 0, 0, away]], dtype=torch.float64))
+    assert loss(T=T, hard=hard).item() >= 0
+
+
+@pytest.mark.parametrize("where", ["here", "following"])
+def test_a_depth_that_is_no_number_is_a_loss_that_is_none_and_no_crash(where):
+    broken = {"here": HERE, "following": NEXT}
+    broken[where] = broken[where].clone()
+    broken[where][0, 0, 40, 60] = float("nan")
+    assert torch.isnan(loss(**broken))
+
+
 def test_a_grid_that_is_none_is_refused():
     for options, name in (({"size": (0.1, 0.0, 1.0)}, "size"), ({"count": (1, 2)}, "count"), ({"unit": "feet"}, "unit")):
         with pytest.raises(BadInput, match=name):
