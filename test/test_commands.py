@@ -55,6 +55,7 @@ def test_evaluate_odometry_finds_the_truth_in_the_bag(drive_bag, tiny_model, tmp
     result = json.loads((tmp_path / "j.json").read_text())
     assert {"t_err_percent", "r_err_deg_per_100m", "ate_m", "scale_error", "path_m", "frames"} <= set(result)
     assert (result["path_m"], result["frames"], result["reference"]) == (7.0, 8, "/truth/odometry")
+    assert [result[name]["path_m"] for name in ("predicted_road", "network")] == [7.0, 7.0]
 
 
 def test_evaluate_bev(drive_bag, tiny_model, tmp_path):

@@ -99,21 +99,21 @@ class _Images:
 
 
 def odometry(bag_path: str, model: Model, *, reference: str | None = None, align: bool = False, **options: Any) -> dict[str, Any]:
-    """Odometry scores of one bag: of the system that drives, and under "network" of the pose network by itself, beside it.
+    """Odometry scores of one bag: of the system that drives, and beside it under "predicted_road" of the same without the plane that a scan
+    shows of the road, under "network" of the pose network by itself.
 
     Scans are paired as when driving, for the metric scale comes from them.
     """
     drive = systems(model)
     drive.bev = None
     assert drive.odometry is not None
-    network = Odometry(
-        engine.load(model, "pose"),
-        height=model.height,
-        width=model.width,
-        canonical_focal_px=model.canonical_focal_px,
-        config=odometry_system.Config(refine=False),
-    )
-    refined, alone = _Path(), _Path()
+    sizes: dict[str, Any] = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
+    pose_network = engine.load(model, "pose")
+    beside = {
+        "predicted_road": Odometry(pose_network, **sizes),
+        "network": Odometry(pose_network, **sizes, config=odometry_system.Config(refine=False)),
+    }
+    refined, paths = _Path(), {name: _Path() for name in beside}
     milliseconds: list[float] = []
     reader = bags.FrameReader(bag_path, pairing="latest", **options)
     for frame in _progress(reader):
@@ -123,7 +123,8 @@ def odometry(bag_path: str, model: Model, *, reference: str | None = None, align
                 first = next(outputs, None)
                 milliseconds.append((time.perf_counter() - before) * 1e3)
                 refined.add(frame, first if isinstance(first, OdometryOutput) else None)
-                alone.add(frame, network.step(frame, output.scale, output.network_input))
+                for name, system in beside.items():
+                    paths[name].add(frame, system.step(frame, output.scale, output.network_input, output.metres))
     if not refined.outputs:
         raise BadInput(f"evaluate odometry: {bag_path} has no two images within a second of each other")
     found = references.load(reference, bag_path, **options)
@@ -136,8 +137,7 @@ def odometry(bag_path: str, model: Model, *, reference: str | None = None, align
     return score(refined) | {
         "refined_share": round(float(np.mean([output.refined for output in refined.outputs])), 4),
         "odometry_ms": round(float(np.median(milliseconds[1:])), 2),
-        "network": score(alone),
-    }
+    } | {name: score(path) for name, path in paths.items()}
 
 
 class _Path:

@@ -56,9 +56,9 @@ class Drives:
     """Drives and the places in them where a window (previous, current, next) can be cut: (drive, frame).
 
     validate: this share of every drive's windows, its first ones, is held out (what a car saw last is the most like what it sees next,
-    and is learned from): they go to `held_out`, and the two windows after them,
-    which share an image with them, to neither; a drive too short for that is trained on as a whole. needs_scan: whether a window's
-    middle image must have LiDAR points in view (not when learning from video alone). dropped: what was left out, and how often.
+    and is learned from): they go to `held_out`, and the two windows after them, which share an image with them, to neither; a drive too
+    short for that is trained on as a whole. needs_scan: whether a window's middle image must have LiDAR points in view (not when
+    learning from video alone). dropped: what was left out, and how often.
     """
 
     config: SampleConfig = field(default_factory=SampleConfig)
@@ -86,7 +86,7 @@ class Drives:
         windows, dropped = self._windows(drive)
         if not windows and dropped["standing still"]:
             raise NothingToLearn(f"{name}: the car stands still in all {dropped['standing still']} windows (it moves less than "
-                           f"{self.config.min_motion_m} m from image to image): nothing can be learned from motion")
+                                 f"{self.config.min_motion_m} m from image to image): nothing can be learned from motion")
         if not windows and dropped["empty"]:
             raise NothingToLearn(f"{name}: the images show nothing (black or one colour) in all {dropped['empty']} windows")
         if not windows:

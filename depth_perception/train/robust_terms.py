@@ -11,6 +11,7 @@ from depth_perception.losses import feature_alignment, voxel_density
 from depth_perception.losses.agreement import disagreement
 from depth_perception.losses.style import consistency
 from depth_perception.networks.deformable import deform, inside
+from depth_perception.networks.disparity import single
 from depth_perception.train.depth_config import Config
 
 
@@ -30,7 +31,7 @@ def alignment(networks: nn.ModuleDict, pair: Pair, image: Tensor, following: Ten
     """L_re and L_df, whose sum is L_dfa (claims 1-4). image, following: (B, 3, H, W) RGB 0..1."""
     aligned = networks["offset"](image, following)
     rebuilding = feature_alignment.reconstruction(aligned.rebuilt, networks["offset"].shrunk(image))  # type: ignore[operator]
-    ours, theirs = pair.features.float().chunk(2)
+    ours, theirs = single(pair.features).chunk(2)
     theta = aligned.theta.detached().rescaled(theirs.shape[2:])
     shown = feature_alignment.depth_features(deform(theirs, theta), ours, inside(theta), relative=config.alignment_relative)
     return rebuilding, shown

@@ -1,8 +1,10 @@
 """Two views' depths: what stands agrees, what drives does not."""
 
+import numpy as np
 import street
 import torch
 
+from depth_perception.geometry import cross_view
 from depth_perception.losses.agreement import disagreement
 from depth_perception.losses.motion import motion
 
@@ -11,6 +13,17 @@ T_NEXT_HERE = motion(torch.tensor([[0, 0.01, 0, 0.05, 0, -1.0]], dtype=torch.flo
 
 def contrary(here, following, T=T_NEXT_HERE):
     return disagreement(depth=here, neighbour_depth=following, K=street.K, T_neighbour_image=T)
+
+
+def test_it_says_what_a_driving_car_is_told():
+    """geometry.cross_view, without torch, wherever both see the point."""
+    here, following = street.depth(torch.eye(4, dtype=torch.float64)[None]), street.depth(T_NEXT_HERE)
+    contradiction, inside = contrary(here, following)
+    seen, other = (depth[0, 0].numpy().astype(np.float32) for depth in (here, following))
+    there = cross_view.disagreement(seen, other, street.K[0].numpy(), T_NEXT_HERE[0].numpy())
+    both = np.isfinite(there) & inside[0, 0].numpy()
+    assert both.mean() > 0.5
+    np.testing.assert_allclose(there[both], contradiction[0, 0].numpy()[both], atol=0.01)
 
 
 def test_only_what_moved_and_what_is_hidden_disagrees():

@@ -287,3 +287,17 @@ def test_carried_is_the_motion_error_over_depth():
     distance.carried(truth, K, predicted=motion(vector), measured_motion=measured * math.nan).backward()
     assert vector.grad.abs().max() == 0
     assert gradcheck(lambda v: distance.carried(truth, K, predicted=motion(v), measured_motion=measured), random(1, 6).requires_grad_())
+
+
+# reduced precision
+
+
+def test_geometry_is_exact_under_bfloat16():
+    """What autocast would round: the motion, its inverse, and where a point goes."""
+    depth, narrow = torch.linspace(5, 60, 32 * 64).view(1, 1, 32, 64), torch.tensor([[[40.0, 0, 31.5], [0, 40, 15.5], [0, 0, 1]]])
+    image = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    vector = torch.tensor([[0.01, 0.02, -0.01, 0.1, 0.0, -1.0]])
+    plain = inverse_warp(neighbour=image, depth=depth, K=narrow, T_neighbour_image=inverse(motion(vector)))[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = inverse_warp(neighbour=image, depth=depth, K=narrow, T_neighbour_image=inverse(motion(vector)))[0]
+    assert torch.equal(plain, rounded)

@@ -32,13 +32,17 @@ TINY = depth.Config(height=32, width=64, student=StudentConfig(channels=(4,) * 5
                     fit=FitConfig(threads=2, checkpoint_s=0, snapshot_every=2, validate_every=5, learning_rate=1e-3, timeout_s=300))
 
 
+# Every term of S1 and S2 at once, and the second pass through a batch norm that teaches nothing.
+ALL = replace(TINY, reconstruction="residual", smooth=1.0, style=1.0, alignment=1.0, density=1.0, mask="voted+weighted", both_learn=False)
+
+
 def step_of(world, bag, *, naive=False):
     """{name: gradient}, {name: running statistic} after one step's backward, and the sum of the terms.
 
     In float64: a batch norm over as few values as here makes 1e-4 of float32's rounding, as does another order of one and the same batch.
     """
     torch.manual_seed(0)
-    networks = depth.new_networks(replace(TINY, reconstruction="residual")).train().double()
+    networks = depth.new_networks(ALL).train().double()
     world.join(networks)
     drives, _ = depth.read([bag], TINY, aloud=world.first)
     data = Batches(drives, height=32, width=64, batch=BATCH, seed=0, places=world.share(BATCH))(0, pairs=True)
@@ -46,17 +50,16 @@ def step_of(world, bag, *, naive=False):
     for row, place in enumerate(world.share(BATCH)):
         data["depth"][row, :, :, [3, 40, 64][place] :] = float("nan")  # very different numbers of measured pixels
         data["motions"][row, place % 2] = float("nan")
-    config = replace(TINY, reconstruction="residual", smooth=1.0)
     if naive:
-        losses = depth.terms(networks, data, config)
+        losses = depth.terms(networks, data, ALL)
     else:
         with world.joint():
-            losses = depth.terms(networks, data, config)
+            losses = depth.terms(networks, data, ALL)
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     world.add_gradients(networks)
     share = world.size if naive else 1
-    seen = {name: parameter.grad / share for name, parameter in networks.named_parameters()}
+    seen = {name: parameter.grad / share for name, parameter in networks.named_parameters() if parameter.grad is not None}
     statistics = {name: value for name, value in networks.named_buffers() if "running" in name}
     return seen, statistics, world.add(total.detach()) / share
 
@@ -151,7 +154,7 @@ def test_two_processes_give_the_gradient_of_the_joint_batch(bag, tmp_path):
     assert all(torch.equal(ranks[0][0][0][name], ranks[1][0][0][name]) for name in gradients)  # the same bits everywhere
     (theirs, running, sum_of_terms), (naive, _, _) = ranks[0]
     assert apart(theirs, gradients) < 1e-9
-    for network in ("depth", "pose", "residual"):
+    for network in ("depth", "pose", "residual", "offset"):
         assert apart({name: theirs[name] for name in theirs if name.startswith(network)}, gradients) < 1e-9, network
     assert apart(running, statistics) < 1e-9 and sum_of_terms.item() == pytest.approx(total.item(), rel=1e-9)
     assert apart(naive, gradients) > 0.1  # a mean of the processes' means is another gradient

@@ -12,8 +12,6 @@ from torch import nn
 
 from depth_perception import model
 from depth_perception.frame import BadInput, Calibration, Frame, Scan
-from depth_perception.losses.motion import inverse, motion
-from depth_perception.losses.reconstruction import inverse_warp
 from depth_perception.networks.depth import DepthNetConfig
 from depth_perception.networks.pose import PoseNetConfig
 from depth_perception.networks.student import StudentConfig
@@ -358,24 +356,3 @@ def test_extrinsics_that_look_wrong_are_a_warning_in_the_lineage(bag, tmp_path, 
     recipe.train([bag], tmp_path / "m", config=TINY, budget=Budget(steps=1), batch=2)
     assert model.load(tmp_path / "m").lineage["warnings"] == [f"bag {bag}: turned, by 1 frames"]
     assert f"warning: bag {bag}: turned" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("wrong", "said"), [
-    ({"match_strides": ()}, "match_strides: wanted some that divide"), ({"match_strides": (3,)}, "match_strides: wanted some that divide"),
-    ({"match_every": 0}, "match_every"), ({"distance": -1.0}, "distance"), ({"match": float("nan")}, "match"), ({"alpha": 2.0}, "alpha"),
-    ({"style_weights": (-1.0, 0.0, 0.0)}, "style_weights: wanted three of at least 0"), ({"mask": "none+moved"}, "mask: wanted none alone"),
-    ({"canonical_focal_px": 0.0}, "canonical_focal_px")])
-def test_a_configuration_that_makes_no_sense_is_refused(wrong, said):
-    with pytest.raises(BadInput, match=said):
-        recipe.Config(**wrong)
-
-
-def test_geometry_is_exact_under_bfloat16():
-    """What autocast would round: a warp moves nothing at no motion, and as far as in float32 else."""
-    depth, K = torch.linspace(5, 60, 32 * 64).view(1, 1, 32, 64), torch.tensor([[[40.0, 0, 31.5], [0, 40, 15.5], [0, 0, 1]]])
-    image = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
-    pose = torch.tensor([[0.01, 0.02, -0.01, 0.1, 0.0, -1.0]])
-    plain = inverse_warp(neighbour=image, depth=depth, K=K, T_neighbour_image=inverse(motion(pose)))[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = inverse_warp(neighbour=image, depth=depth, K=K, T_neighbour_image=inverse(motion(pose)))[0]
-    assert torch.equal(plain, rounded)
