@@ -174,3 +174,21 @@ def test_residual_net_begins_with_the_warp_and_can_only_retouch_it():
     turned = T + torch.eye(4)[[3, 0, 1, 2]]
     for other in ((warped, 1 - neighbour, depth, T), (warped, neighbour, 3 * depth, T), (warped, neighbour, depth, turned)):
         assert not torch.equal(network(*other) - other[0], change)  # distances, motion and neighbour all enter (step 1025)
+
+
+def test_a_student_that_ends_at_half_the_size_is_the_claims_but_for_its_last_stage():
+    torch.manual_seed(0)
+    full, half, image = Student().eval(), Student(StudentConfig(finest=1)).eval(), torch.rand(1, 3, 64, 96)
+    missing = half.load_state_dict(full.state_dict(), strict=False).missing_keys
+    assert all(name.startswith("heads.3.") for name in missing)
+    (_, ours), (_, theirs) = half.features(image), full.features(image)
+    assert [tuple(x.shape[2:]) for x in ours] == [(32, 48), (16, 24), (8, 12), (4, 6)]
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs[1:], strict=True))
+    depths, second = half(image), full(image)[1]
+    assert [tuple(depth.shape[2:]) for depth in depths] == [(64, 96), (16, 24), (8, 12)]
+    assert torch.equal(depths[0], torch.nn.functional.interpolate(second, scale_factor=2, mode="bilinear"))
+
+
+def test_a_student_has_no_stage_beyond_its_last():
+    with pytest.raises(BadInput, match="finest: wanted a decoder stage from 0 to 2, got 3"):
+        StudentConfig(finest=3)
