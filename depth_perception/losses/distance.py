@@ -17,6 +17,7 @@ from depth_perception.losses.reconstruction import points, project, rays
 from depth_perception.losses.reduce import mean
 
 MODES = ("depth", "relative", "camera3d", "reprojected", "posed", "signed")
+WITH_MOTION = ("reprojected", "posed")  # ask for the motion to another image
 
 
 def depth(estimate: Tensor, truth: Tensor, *, reduction: str = "mean") -> Tensor:

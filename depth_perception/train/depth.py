@@ -82,7 +82,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     history = fit(
         networks,
         lambda step, data: terms(networks, data, config),
-        lambda step: batches(step, pairs=step % config.match_every == 0 or not config.distance),
+        lambda step: batches(step, pairs=config.pairs_at(step)),
         out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=identity,
         validation=depth_scores.validation(networks, drives, config, logbooks), describe=batches.describe, logbook=logbook,
         world=world,

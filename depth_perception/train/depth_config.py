@@ -39,7 +39,8 @@ class Config:
     over the measured pixels, or the text's sum. match_mode, smooth_mode:
     losses.photometric and losses.smoothness; the first of each is the default, the others are S1's simple and literal forms, and
     S2's (inverse_depth, claim 10).
-    match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal).
+    match_every: the photometric terms on every so many steps (they cost most and the distances are the stronger signal); never, where
+    no term asks for neighbours.
     match_strides: they are computed on images so many times smaller, and averaged: the coarse ones see large motions, the fine
     ones make them exact.
     coarse: weight of the coarser scales' distance loss.
@@ -121,6 +122,13 @@ class Config:
     def needs_scan(self) -> bool:
         """Whether anything is learned from LiDAR."""
         return self.distance > 0 or self.motion > 0
+
+    def pairs_at(self, step: int) -> bool:
+        """Whether a step's windows come with their neighbours."""
+        if not self.distance:
+            return True
+        weights = (self.match, self.smooth, self.motion, self.velocity, self.style, self.alignment, self.density)
+        return (any(weights) or self.distance_mode in distance.WITH_MOTION) and step % self.match_every == 0
 
     @property
     def masks(self) -> tuple[str, ...]:

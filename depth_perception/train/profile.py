@@ -68,7 +68,7 @@ def profile(bags: Sequence[str | Path], *, config: Config, batch: int, steps: in
     optimiser = torch.optim.AdamW(networks.parameters(), lr=1e-5)
 
     def make(step: int) -> dict[str, Tensor]:
-        return batches(step, pairs=step % config.match_every == 0 or not config.distance)
+        return batches(step, pairs=config.pairs_at(step))
 
     began = time.perf_counter()
     for step in range(steps):
