@@ -19,6 +19,8 @@ from depth_perception.losses.motion import inverse, move
 from depth_perception.losses.reconstruction import points, project
 from depth_perception.losses.reduce import mean as batch_mean
 
+UNITS = ("relative", "metres", "perspective")
+
 
 @dataclass(frozen=True)
 class VoxelGrid:
@@ -26,6 +28,8 @@ class VoxelGrid:
 
     unit: "relative" counts lengths in the image's harmonic mean depth (about 10 m in a street). "metres" are the network's canonical
     ones. Trap: in metres, learning without a scale finds that a smaller world, in fewer voxels, has less to disagree about.
+    Trap: in either, a bare wall that nothing else holds flies away: what has left the grid disagrees about nothing. "perspective" voxels
+    are cells of (x / z, y / z, log(z / mean)): no depth leaves such a grid, and the same relative error costs much the same anywhere.
     """
 
     start: tuple[float, ...] = (-2.0, -0.8, 0.0)
@@ -34,16 +38,17 @@ class VoxelGrid:
     unit: str = "relative"
 
     def __post_init__(self) -> None:
-        if self.unit not in ("relative", "metres"):
-            raise BadInput(f"density_grid.unit: wanted relative or metres, got {self.unit!r}")
+        if self.unit not in UNITS:
+            raise BadInput(f"density_grid.unit: wanted one of {', '.join(UNITS)}, got {self.unit!r}")
         for name, least in (("start", None), ("size", 0), ("count", 0)):
             values = getattr(self, name)
             if len(values) != 3 or (least is not None and min(values) <= least):
                 raise BadInput(f"density_grid.{name}: wanted three {'' if least is None else 'positive '}numbers, got {values}")
             if not all(map(isfinite, values)) or (name == "count" and any(value != int(value) for value in values)):
                 raise BadInput(f"density_grid.{name}: wanted three {'whole' if name == 'count' else 'finite'} numbers, got {values}")
-        if self.unit == "metres" and self.size == VoxelGrid.size:  # a box of 4 m by 5 m, in which nobody would miss the street
-            raise BadInput("density_grid: unit metres wants start and size in metres too, such as start [-20, -8, 0], size [1, 1, 2]")
+        if self.unit != "relative" and self.size == VoxelGrid.size:  # a box of 4 m by 5 m, in which nobody would miss the street
+            such = {"metres": "start [-20, -8, 0], size [1, 1, 2]", "perspective": "start [-1.2, -0.4, -3], size [0.1, 0.1, 0.15]"}
+            raise BadInput(f"density_grid: unit {self.unit} wants start and size of its own, such as {such[self.unit]}")
 
     @property
     def voxels(self) -> int:
@@ -127,14 +132,22 @@ def alignment(*, depth: Tensor, neighbour_depth: Tensor, K: Tensor, T_neighbour_
         with torch.no_grad():
             larger = (theirs[:, 2] / moved[:, 2].clamp(min=1e-3)).square().clamp(max=4)
             weights = [_seen(move(T_neighbour_image, ours), K, size).to(K.dtype), _seen(moved, K, size) * larger]
-    if grid.unit == "relative":
+    if grid.unit != "metres":
         mean = 1 / (1 / depth).mean((2, 3))[..., None]
         ours, moved = ours / mean, moved / mean
+    if grid.unit == "perspective":
+        ours, moved = _perspective(ours), _perspective(moved)
     count = hard_count if hard else splat
     mine, others = (count(xyz, grid, weight) for xyz, weight in zip((ours, moved), weights, strict=True))
     # A divergence compares densities of the same mass: a view that has no point in the grid has none, and would look like agreement.
     filled = ~((mine.sum(1) < 1) | (others.sum(1) < 1))
     return batch_mean(divergence(density(mine, eps=eps), density(others, eps=eps)), filled)
+
+
+def _perspective(xyz: Tensor) -> Tensor:
+    """(x / z, y / z, log z), (B, 3, N). A point behind the camera, which the other one alone sees, has no place and no weight."""
+    z = xyz[:, 2:].clamp(min=1e-3)
+    return torch.cat([xyz[:, :2] / z, z.log()], 1)
 
 
 def _seen(xyz: Tensor, K: Tensor, size: torch.Size) -> Tensor:

@@ -146,6 +146,40 @@ def test_the_relative_grid_sees_no_scale():
     assert small < 0.5 * loss(HERE, NEXT * wave, grid=metres)  # the trap of metres
 
 
+PERSPECTIVE = VoxelGrid((-1.2, -0.4, -3.0), (0.1, 0.1, 0.15), (24, 8, 40), "perspective")
+
+
+def test_the_perspective_grid_knows_the_truth_and_the_direction_and_sees_no_scale():
+    truth = loss(grid=PERSPECTIVE).item()
+    for name, wrong in {"the inverse": inverse(T_NEXT_HERE), "no motion": motion(0 * DRIVEN), "half": motion(DRIVEN / 2)}.items():
+        assert loss(T=wrong, grid=PERSPECTIVE).item() > 2 * truth, name
+    smaller = T_NEXT_HERE.clone()
+    smaller[:, :3, 3] *= 0.3
+    assert loss(0.3 * HERE, 0.3 * NEXT, smaller, grid=PERSPECTIVE).item() == pytest.approx(truth, rel=1e-6)
+
+
+def test_a_bare_wall_gains_nothing_by_flying_away():
+    # half of the picture is a wall about which the two views disagree by up to a fifth, wherever it stands
+    noise = 1 + 0.2 * (2 * torch.rand(street.HEIGHT, street.WIDTH // 2, generator=torch.Generator().manual_seed(0)).double() - 1)
+
+    def disagreeing(metres, grid):
+        here = torch.full_like(HERE, 8.0)
+        here[..., street.WIDTH // 2 :] = metres
+        following = here.clone()
+        following[..., street.WIDTH // 2 :] *= noise
+        return loss(here, following, torch.eye(4, dtype=torch.float64)[None], grid=grid).item()
+
+    assert disagreeing(90.0, None) < 0.05 * disagreeing(6.0, None)  # the trap: it has left the grid
+    for metres in (3.0, 12.0, 24.0, 48.0, 90.0):
+        assert disagreeing(metres, PERSPECTIVE) > 0.9 * disagreeing(6.0, PERSPECTIVE), metres
+
+
+def test_a_grid_has_numbers_of_its_unit():
+    for unit in ("metres", "perspective"):
+        with pytest.raises(BadInput, match=f"unit {unit} wants start and size of its own, such as start"):
+            VoxelGrid(unit=unit)
+
+
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("away", [-30.0, 30.0])
 def test_an_absurd_motion_is_never_better_than_the_truth(hard, away):
