@@ -77,7 +77,7 @@ def test_every_term_teaches_whom_it_must(network):
 def test_both_images_depths_learn_from_the_density():
     networks, data = recipe.new_networks(ALL).train(), batch()
     seen = []
-    networks["depth"].heads[0].register_forward_hook(lambda head, given, depth: (depth.retain_grad(), seen.append(depth))[1])
+    networks["depth"].heads["0"].register_forward_hook(lambda head, given, depth: (depth.retain_grad(), seen.append(depth))[1])
     recipe.terms(networks, data, replace(VIDEO, density=1.0))["density"].backward()
     (depth,) = seen
     here, following = depth.grad.abs().amax((1, 2, 3)).chunk(2)
@@ -90,7 +90,7 @@ def test_the_next_image_may_be_looked_at_only():
     both, alone = recipe.terms(networks, data, ALL), recipe.terms(networks, data, one)
     assert list(both) == list(alone) and torch.allclose(torch.stack(list(both.values())), torch.stack(list(alone.values())), rtol=1e-4)
     asked = []
-    networks["depth"].heads[0].register_forward_hook(lambda head, given, depth: asked.append((len(depth), depth.requires_grad)))
+    networks["depth"].heads["0"].register_forward_hook(lambda head, given, depth: asked.append((len(depth), depth.requires_grad)))
     for config in (ALL, one, replace(VIDEO, mask="weighted")):  # a mask never needs more
         recipe.terms(networks, data, config)
     assert asked == [(6, True), (3, True), (3, False), (3, True), (3, False)]
