@@ -115,7 +115,7 @@ def test_a_term_alone_is_itself_and_a_weight_of_zero_is_not_computed(name):
 def test_the_next_images_depth_is_computed_only_when_a_term_asks():
     networks, data = recipe.new_networks(ALL).eval(), batch()
     sizes = []
-    networks["depth"].transfer[0].register_forward_pre_hook(lambda layer, given: sizes.append(len(given[0])))
+    networks["depth"].transfer["0"].register_forward_pre_hook(lambda layer, given: sizes.append(len(given[0])))
     for config in (VIDEO, replace(VIDEO, style=0.01), replace(VIDEO, alignment=0.01), replace(VIDEO, density=0.01),
                    replace(VIDEO, mask="moved+weighted"), replace(VIDEO, mask="agreeing")):
         recipe.terms(networks, data, config)
