@@ -16,8 +16,8 @@ from depth_perception.networks.disparity import DisparityHead, Normalise
 class StudentConfig:
     """channels: widths of the five encoder stages; (24, 48, 64, 160, 256) is the larger measured size. Depths in canonical metres.
 
-    finest: the last decoder stage. 0 is the claim's and runs at the image's size, where a third of the time goes and no skip brings
-    anything new; 1 ends at half of it, and its depth is up-sampled.
+    finest: the last decoder stage. 0 is the claim's and runs at the image's size, where most time goes and no skip brings anything new;
+    1 ends at half of it, and its depth is up-sampled.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -29,8 +29,9 @@ class StudentConfig:
     finest: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.finest <= 5 - self.scales:
-            raise BadInput(f"finest: wanted a decoder stage from 0 to {5 - self.scales}, got {self.finest}")
+        last = len(self.channels) - self.scales
+        if not 0 <= self.finest <= last:
+            raise BadInput(f"finest: wanted a decoder stage from 0 to {last}, got {self.finest}")
 
 
 class Student(nn.Module):
