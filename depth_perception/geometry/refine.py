@@ -18,6 +18,7 @@ from depth_perception.geometry import pose
 
 # How many standard deviations of a pixel still count, iteration by iteration: wide at first, for the start may be far off.
 NARROWING = (8.0, 4.0, 2.0, 1.5, 1.0)
+NEAR = (1.0, 1.0, 1.0)  # ... and where the start is known to be near, so that nothing that moves takes it along
 ITERATIONS = 12
 CONVERGED = 1e-5  # metres and radians
 AGREES = 0.25  # the weight from which on a point agrees with the motion
@@ -156,6 +157,8 @@ def refine(
     expected: Expected,
     plane: Plane | None = None,
     on_plane: np.ndarray | None = None,
+    say: np.ndarray | None = None,
+    narrowing: tuple[float, ...] = NARROWING,
 ) -> Refined:
     """The motion that explains best where the points went.
 
@@ -167,6 +170,8 @@ def refine(
         expected: a prior of the motion, which keeps few or badly placed points from saying more than they know.
         plane: a plane in the camera's frame before, as it is known by now.
         on_plane: (N,) bool, its points: their depth is the plane's, whatever was predicted, and depth_sigma is what each strays from it.
+        say: (N,) how much each counts for, where more than its own noise is to be said of it; 1 each if left out.
+        narrowing: NARROWING, or NEAR.
     """
     known = NO_PLANE if plane is None else plane
     held = np.zeros(len(rays), bool) if plane is None or on_plane is None else on_plane
@@ -175,16 +180,17 @@ def refine(
     log_depth = prior
     T = min(
         starts,
-        key=lambda T: float(np.log1p(_split(T, rays, seen, prior, prior, pixel, depth_sigma).squared / NARROWING[0] ** 2).sum()),
+        key=lambda T: float(np.log1p(_split(T, rays, seen, prior, prior, pixel, depth_sigma).squared / narrowing[0] ** 2).sum()),
     )
     noise, plane_information = pixel, np.linalg.inv(known.covariance)
     for step in range(ITERATIONS):
         now = _split(T, rays, seen, log_depth, prior, noise, depth_sigma)
-        weight = 1 / (1 + now.squared / NARROWING[min(step, len(NARROWING) - 1)] ** 2)
+        weight = 1 / (1 + now.squared / narrowing[min(step, len(narrowing) - 1)] ** 2)
         # A plane moves its points along their epipolar lines, as any depth does.
         by_along = np.concatenate([now.by_along, now.reach[:, None] * by_plane], 1)
         A = np.concatenate([np.pad(now.by_across, ((0, 0), (0, 3))), by_along])
-        weights = np.concatenate([weight / now.pixel_variance, weight / now.along_variance])
+        said = weight if say is None else weight * say
+        weights = np.concatenate([said / now.pixel_variance, said / now.along_variance])
         residual = np.concatenate([now.across, now.along])
         H, g = (A * weights[:, None]).T @ A, (A * weights[:, None]).T @ residual
         off, G = _departure(expected.T, T)
@@ -198,7 +204,7 @@ def refine(
         prior, by_plane = _on_plane(n, rays, held, predicted)
         log_depth = prior + np.clip(now.depth_variance * now.reach * left / now.along_variance, -FARTHEST_LOG, FARTHEST_LOG)
         T = pose.from_rotation_vector(change[3:6], change[:3]) @ T
-        if step >= len(NARROWING) and np.abs(change).max() < CONVERGED:
+        if step >= len(narrowing) and np.abs(change).max() < CONVERGED:
             break
         if step >= 2:
             # Blur and haste make all points worse alike: the noise is what those say that agree.

@@ -2,6 +2,8 @@
 
 Where a scan shows the plane of the road, corners are also looked for on the strip of road that the car is about to drive, and they give the
 step its length: the plane is known to a per cent, the predicted depth of the road to five or ten.
+
+Where a rotation explains most of the picture, the car stands or nearly so, and depth is held to what was predicted (geometry.rest).
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import cv2
 import numpy as np
 
 from depth_perception.frame import Calibration, check_ranges, ranged
-from depth_perception.geometry import camera, pose, road, tracking
-from depth_perception.geometry.refine import AGREES, Expected, Plane, Refined, refine
+from depth_perception.geometry import camera, pose, rest, road, tracking
+from depth_perception.geometry.refine import AGREES, NEAR, Expected, Plane, Refined, refine
 
 # The strip of road ends before what stands on it, for that has a shadow, and its distance is only predicted.
 CLEARANCE = 0.8
@@ -34,6 +36,9 @@ class Config:
     min_strip_corners: fewer tracked ones than this, and the predicted depth of the road has to do.
     strip_pixel, strip_sigma: standard deviation of such a corner, pixels, and of its depth from the plane's, relative.
     height_sigma, tilt_sigma: how well a scan shows the plane: relative error of its distance, and radians.
+    rest_share: where a rotation alone explains more than this share of the picture, the car stands or nearly so, and no depth is left free.
+    rest_sigma, rest_doubt: there, relative error of the depth predicted off the road, and how many times more such points err than a
+        tracked corner, for they err together.
     acceleration: how fast the velocity may change, m/s^2.
     first_rotation, first_translation: standard deviation of the first guess: radians, and a share of its length.
     doubt: points err together, by blur and by what moves among them: the standard deviations they give times this are given out.
@@ -54,6 +59,9 @@ class Config:
     strip_sigma: float = ranged(0.02, 1e-3, 10)
     height_sigma: float = ranged(0.01, 1e-4, 1)
     tilt_sigma: float = ranged(0.001, 1e-5, 1)
+    rest_share: float = ranged(0.5, 0, 1)
+    rest_sigma: float = ranged(0.5, 1e-3, 100)
+    rest_doubt: float = ranged(4.0, 1, 100)
     acceleration: float = ranged(4.0, 0.01, 100)
     first_rotation: float = ranged(0.02, 1e-4, 1)
     first_translation: float = ranged(0.5, 0.01, 10)
@@ -146,7 +154,11 @@ class Refinement:
         pixel = np.where(on_road, config.road_pixel, config.pixel)
         sigma = np.where(on_road, config.road_sigma, config.elsewhere_sigma)
         loose = np.full(len(rays), config.elsewhere_sigma)
-        log_depth, expected = np.log(depth), self._expected(T_first, elapsed_s)
+        log_depth = np.log(depth)
+        resting = self._resting(rays, seen, log_depth, on_road, pixel / now.K[0, 0], elapsed_s)
+        if resting is not None:
+            return resting, False
+        expected = self._expected(T_first, elapsed_s)
         if before.road is not None and config.strip_corners > 0:
             known = Plane.known(before.road, height_log=config.height_sigma, tilt=config.tilt_sigma)
             K_depth = _K_of(before.depth, before)
@@ -180,6 +192,35 @@ class Refinement:
         refined = refine(starts, rays, seen, log_depth, pixel=pixel / now.K[0, 0], depth_sigma=sigma, expected=expected)
         return (refined, False) if agreement(refined.weight) >= config.min_agreement else None
 
+    def _resting(
+        self, rays: np.ndarray, seen: np.ndarray, log_depth: np.ndarray, on_road: np.ndarray, pixel: np.ndarray, elapsed_s: float
+    ) -> Refined | None:
+        """The motion where the picture shows no parallax; None where it does.
+
+        No depth is free then, or it would follow what drives by. Held to what was predicted, neighbours err together, so each patch of the
+        picture has one say, whatever it is full of, and that a small one.
+        """
+        config = self._config
+        T, stayed = rest.rotation(rays, seen, pixel=pixel)
+        if rest.share(stayed, rays) <= config.rest_share:
+            return None
+        # What is far shows no parallax however fast the car is: then the road tells.
+        if rest.share(stayed[on_road], rays[on_road]) < config.min_agreement:
+            return None
+        votes = rest.votes(rays)
+        found = refine(
+            [T],
+            rays,
+            seen,
+            log_depth,
+            pixel=pixel,
+            depth_sigma=np.where(on_road, config.road_sigma, config.rest_sigma),
+            expected=self._expected(T, elapsed_s, resting=True),
+            say=votes / votes.mean() * np.where(on_road, 1.0, 1 / config.rest_doubt**2),
+            narrowing=NEAR,
+        )
+        return found if agreement(found.weight) >= config.min_agreement else None
+
     def _strip(self, before: View, now: View, n: np.ndarray, T: np.ndarray, free_m: float) -> tuple[np.ndarray, np.ndarray]:
         """Corners of the strip of the road n ahead, as far as it is free: (M, 3) rays before and (M, 2) x/z, y/z now."""
         outline = road.ahead(n, before.K, T, far_m=float(np.clip(CLEARANCE * free_m, road.NEAR_M, road.FAR_M)))
@@ -190,20 +231,26 @@ class Refinement:
         clear = road.on_road(n, rays, _sampled(before.depth, points, before.grey.shape), within_log=0.25)
         return rays[clear], _rays(now.K, there)[clear, :2]
 
-    def _expected(self, T_first: np.ndarray, elapsed_s: float) -> Expected:
-        """The rotation of the first guess; the translation of the last step, for a car's velocity changes slowly."""
+    def _expected(self, T_first: np.ndarray, elapsed_s: float, *, resting: bool = False) -> Expected:
+        """The rotation of the first guess; the translation of the last step, for a car's velocity changes slowly.
+
+        resting: that the first guess does not go anywhere was seen, not guessed, and is held against the last step.
+        """
         config = self._config
         length = float(np.linalg.norm(T_first[:3, 3]))
         information = np.zeros((6, 6))
         information[3:, 3:] = np.eye(3) / config.first_rotation**2
-        T = T_first.copy()
-        if self._motion is None:
+        if self._motion is None or resting:
             information[:3, :3] = np.eye(3) / (config.first_translation * length + 0.05) ** 2
-        else:
+        T = T_first.copy()
+        if self._motion is not None:
             T_last, covariance, last_s = self._motion
             share = elapsed_s / last_s
-            T[:3, 3] = T_last[:3, 3] * share
-            information[:3, :3] = np.linalg.inv(covariance * share**2 + np.eye(3) * (config.acceleration * elapsed_s**2) ** 2)
+            steady = np.linalg.inv(covariance * share**2 + np.eye(3) * (config.acceleration * elapsed_s**2) ** 2)
+            # Two opinions of the translation, or only this one.
+            both = information[:3, :3] + steady
+            T[:3, 3] = np.linalg.solve(both, information[:3, :3] @ T_first[:3, 3] + steady @ T_last[:3, 3] * share)
+            information[:3, :3] = both
         return Expected(T, information)
 
 

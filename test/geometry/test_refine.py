@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from depth_perception.geometry import pose
-from depth_perception.geometry.refine import Expected, Plane, project, refine
+from depth_perception.geometry.refine import NEAR, Expected, Plane, project, refine
 
 FOCAL = 720.0
 PIXEL = 0.2 / FOCAL
@@ -124,6 +124,30 @@ def test_a_few_points_say_little_and_what_was_expected_stands():
     nobody = solve(rays[:0], seen[:0], log_depth[:0], on_road[:0], expected=sure)
     np.testing.assert_allclose(nobody.T, before, atol=1e-9)
     np.testing.assert_allclose(nobody.covariance[3:, 3:], np.eye(3) / 1e5, rtol=1e-6)
+
+
+def test_a_quarter_of_a_say_is_twice_the_doubt_and_none_is_no_point():
+    rays, seen, log_depth, on_road = scene(STEP, pixel=PIXEL)
+    asked = {"pixel": np.full(len(rays), PIXEL), "depth_sigma": np.where(on_road, 0.03, 10.0), "expected": NOTHING}
+    full, quarter = (refine([STEP], rays, seen, log_depth, **asked, say=np.full(len(rays), say)) for say in (1.0, 0.25))
+    np.testing.assert_allclose(quarter.T, full.T, atol=1e-6)
+    np.testing.assert_allclose(quarter.covariance, 4 * full.covariance, rtol=1e-3)
+    wrong = np.arange(len(rays)) % 3 == 0
+    seen[wrong] += [0.5 / FOCAL, 0]
+    heard = refine([STEP], rays, seen, log_depth, **asked, say=np.where(wrong, 0.0, 1.0))
+    alone = solve(rays[~wrong], seen[~wrong], log_depth[~wrong], on_road[~wrong], starts=[STEP])
+    assert np.abs(error(heard.T, alone.T)).max() < 0.1 * np.sqrt(np.diag(alone.covariance)).min()
+
+
+def test_from_a_near_start_what_slowly_drives_off_takes_less_along():
+    rays, seen, log_depth, on_road = scene(np.eye(4), pixel=PIXEL)
+    lorry = np.abs(rays[:, 0]) < 0.5
+    assert lorry.mean() > 0.5
+    seen[lorry] -= 0.006 * rays[lorry, :2]
+    asked = {"pixel": np.full(len(rays), PIXEL), "depth_sigma": np.where(on_road, 0.03, 0.5), "expected": NOTHING}
+    near = refine([np.eye(4)], rays, seen, log_depth, **asked, narrowing=NEAR)
+    wide = refine([np.eye(4)], rays, seen, log_depth, **asked)
+    assert np.linalg.norm(near.T[:3, 3]) < min(0.012, 0.5 * np.linalg.norm(wide.T[:3, 3]))
 
 
 def test_the_same_points_give_the_same_bytes():

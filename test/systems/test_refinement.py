@@ -30,18 +30,26 @@ def texture():
     return cv2.normalize(sum(layers), None, 20, 235, cv2.NORM_MINMAX)
 
 
-def picture(T_world_base):
-    """What the camera sees from a pose of the body: (H, W, 3) uint8, and (H, W) depth in metres."""
+def picture(T_world_base, *, planes=PLANES, lorry_m=None):
+    """What the camera sees from a pose of the body: (H, W, 3) uint8, and (H, W) depth in metres.
+
+    lorry_m: how far ahead in the world the back of a lorry is, 5 m wide and 4 m high.
+    """
     T = T_world_base @ T_BASE_CAMERA
     directions, origin = RAYS @ T[:3, :3].T, T[:3, 3]
     nearest, surface = np.full(len(RAYS), np.inf), np.zeros((len(RAYS), 2))
-    for index, (n, d) in enumerate(PLANES):
+    for index, (n, d) in enumerate(planes):
         n = np.array(n, float)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = (d - origin @ n) / (directions @ n)
         hit = (z > 0.5) & (z < nearest)
         points = origin + directions[hit] * z[hit, None]
         nearest[hit], surface[hit] = z[hit], np.delete(points, np.argmax(n), axis=1) * 20 + 300 * index
+    if lorry_m is not None:
+        z = (lorry_m - origin[0]) / directions[:, 0]
+        points = origin + directions * z[:, None]
+        hit = (z > 0.5) & (z < nearest) & (np.abs(points[:, 1]) < 2.5) & (points[:, 2] < 4)
+        nearest[hit], surface[hit] = z[hit], points[hit, 1:] * 40 + 555
     u, v = (np.mod(surface, 1000).astype(np.float32)).T
     grey = cv2.remap(texture(), u.reshape(SIZE), v.reshape(SIZE), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, 2), nearest.reshape(SIZE).astype(np.float32)
@@ -179,3 +187,61 @@ def test_a_car_that_drives_ahead_is_no_road():
     by_road, by_depth = run(pictures, roads=roads()), run(pictures)
     np.testing.assert_array_equal(by_road[-1].T_odom_base, by_depth[-1].T_odom_base)
     assert np.linalg.norm(by_road[-1].T_odom_base[:3, 3]) > 2.5
+
+
+@cache
+def standing(count=12, *, drives_off_at=0.0):
+    """Poses and pictures of a car that stands and rocks a little, while a lorry 10 m ahead drives off at so many m/s^2."""
+    poses = [pose.from_rotation_vector(np.array([0, 0.003 * np.sin(i), 0]), np.zeros(3)) for i in range(count)]
+    return poses, [picture(T, lorry_m=10 + 0.5 * drives_off_at * (0.1 * i) ** 2) for i, T in enumerate(poses)]
+
+
+def nees(outputs, poses):
+    """(count,) squared errors of each step's twist in units of its own covariance, per degree of freedom."""
+    squared = []
+    for output, before, after in zip(outputs[1:], poses[:-1], poses[1:], strict=True):
+        moved = pose.inverse(before) @ after
+        truth = np.concatenate([moved[:3, :3].T @ moved[:3, 3], pose.log_so3(moved[:3, :3])]) / 0.1
+        error = output.twist - truth
+        squared.append(error @ np.linalg.solve(output.twist_covariance, error) / 6)
+    return np.array(squared)
+
+
+def roughly(depth):
+    """A depth as networks see it: the top of the picture near, all but the road wrong by factors."""
+    blotches = cv2.resize(np.random.default_rng(1).normal(0, 0.5, (6, 20)).astype(np.float32), SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    seen = depth * np.exp(blotches)
+    seen[:40] = 4.0
+    seen[110:] = depth[110:]
+    return seen
+
+
+@pytest.mark.parametrize("seen_as", [np.copy, roughly], ids=["true_depth", "rough_depth"])
+@pytest.mark.parametrize("drives_off_at", [0.0, 2.0, 6.0])
+@pytest.mark.parametrize("with_scan", [False, True])
+def test_a_lorry_that_drives_off_does_not_take_a_standing_car_along(drives_off_at, seen_as, with_scan):
+    poses, pictures = standing(drives_off_at=drives_off_at)
+    roads = [-(T @ T_BASE_CAMERA)[2, :3] / (T @ T_BASE_CAMERA)[2, 3] for T in poses] if with_scan else None
+    outputs = run([(image, seen_as(depth)) for image, depth in pictures], roads=roads)
+    assert all(output.refined for output in outputs[1:])
+    assert max(np.linalg.norm(output.twist[:3]) for output in outputs[1:]) < 0.15
+    assert np.linalg.norm(outputs[-1].T_odom_base[:3, 3]) < 0.05
+    assert nees(outputs, poses).mean() < 2
+
+
+def test_a_car_that_sets_off_is_followed():
+    """From standing to 1.5 m/s: first nothing shows but a turn, then a step does."""
+    poses = [pose.from_rotation_vector(np.zeros(3), np.array([0.5 * 1.5 * max(0.1 * i - 0.3, 0) ** 2, 0, 0])) for i in range(14)]
+    outputs = run([picture(T) for T in poses])
+    assert np.linalg.norm(outputs[-1].T_odom_base[:3, 3] - poses[-1][:3, 3]) < 0.1 * poses[-1][0, 3]
+    assert outputs[-1].twist[0] == pytest.approx((poses[-1][0, 3] - poses[-2][0, 3]) / 0.1, rel=0.05)
+    assert nees(outputs, poses).mean() < 2
+
+
+def test_a_far_world_is_not_taken_for_standing_still():
+    """Mountains fill the picture and stay where they are; the road below them tells that the car drives."""
+    poses = drive()[0]
+    far = [((0, 0, 1), 0.0), ((1, 0, 0), 4000.0)]
+    pictures = [picture(T, planes=far) for T in poses]
+    outputs = run(pictures, roads=roads())
+    assert outputs[-1].twist[0] == pytest.approx(8.0, rel=0.05)
