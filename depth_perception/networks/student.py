@@ -11,10 +11,13 @@ from depth_perception.frame import BadInput
 from depth_perception.networks.blocks import SparseBlock, WeightedSum, conv
 from depth_perception.networks.disparity import DisparityHead, Normalise
 
+# Widths of the encoder stages by name. Multiples of 16: engines compute that many channels at once.
+PRESETS = {"nano": (16, 16, 32, 64, 128), "small": (16, 32, 48, 96, 160), "base": (16, 32, 64, 128, 256)}
+
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """channels: widths of the five encoder stages; (24, 48, 64, 160, 256) is the larger measured size. Depths in canonical metres.
+    """channels: widths of the five encoder stages, some of them by name in PRESETS. Depths in canonical metres.
 
     finest: the last decoder stage. 0 is the claim's and runs at the image's size, where most time goes and no skip brings anything new;
     1 ends at half of it, and its depth is up-sampled.
@@ -78,13 +81,18 @@ class Student(nn.Module):
             decoded.append(x)
         return encoded, decoded[::-1]
 
-    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """What `forward` answers, and the encoder outputs that it comes from."""
+    def with_stages(self, image: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """What `forward` answers, and `features`: what a teacher is compared with."""
         encoded, decoded = self.features(image)
         finest, *coarse = [head(x) for head, x in zip(self.heads.values(), decoded, strict=False)]
         for _ in range(self.config.finest):
             finest = _up(finest)
-        return [finest, *coarse], encoded
+        return [finest, *coarse], encoded, decoded
+
+    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What `forward` answers, and the encoder outputs that it comes from."""
+        depths, encoded, _ = self.with_stages(image)
+        return depths, encoded
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) RGB 0..1, sides divisible by 32 -> depths, canonical metres: (B, 1, H, W), then coarser ones."""

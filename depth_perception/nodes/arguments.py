@@ -31,7 +31,7 @@ TOPICS = {
 # Values of the nodes' parameters of the same name; empty: what params_file says.
 PARAMETERS = {
     "model": Argument("model directory; empty: what params_file says, else the shipped one"),
-    "engine": Argument("where networks run; empty: what params_file says", "", ("", "auto", "cpu", "cuda")),
+    "engine": Argument("where networks run; empty: what params_file says", "", ("", "auto", "cpu", "cuda", "tensorrt")),
 }
 
 ARGUMENTS = {

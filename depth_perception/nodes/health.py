@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from depth_perception.engine import Proven
 from depth_perception.frame import check_ranges, ranged
 
 
@@ -82,3 +83,23 @@ def findings(
     elif frames and config.min_scale_inliers and scale_sigma > config.max_scale_sigma:
         found.append(f"the metric scale is doubtful: sigma {scale_sigma:.2f}, wanted {config.max_scale_sigma:g}")
     return found
+
+
+def fallbacks(engines: dict[str, Proven]) -> list[str]:
+    """Every better engine that should run and does not, each reason once: an error for as long as it is so."""
+    return list(dict.fromkeys(sentence for engine in engines.values() for sentence in engine.fell_back))
+
+
+def engine_values(engines: dict[str, Proven]) -> dict[str, str]:
+    """What runs each network, and how its self-test went: the values of a diagnostic."""
+    values = {"engine": engines["depth"].name} if engines else {}
+    for network, engine in engines.items():
+        proof = engine.proof
+        values |= {
+            f"{network}_engine": engine.name,
+            f"{network}_precision": engine.precision,
+            f"{network}_engine_key": engine.key[:16],
+            f"{network}_selftest": f"off by {proof.difference:.2g}, allowed {proof.bound:g}",
+            f"{network}_selftest_s": f"{proof.seconds:.3f}",
+        }
+    return values

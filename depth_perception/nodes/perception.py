@@ -10,6 +10,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -42,16 +43,23 @@ from depth_perception.systems.odometry import OdometryOutput
 class Config:
     """Attributes:
     model: model directory; empty: the shipped one.
-    engine: what runs the networks; auto: a CUDA GPU where ONNX Runtime can use one, else the CPU.
+    engine: what runs the networks: tensorrt, cuda or cpu (ONNX Runtime); one that cannot falls back to the next of these and says so;
+        auto: the best that this machine offers.
+    engine_precision: what the networks compute in; after a fallback it is fp32.
+    engine_directory: where `compile` put TensorRT engines; empty: beside the model, and the user's cache.
     engine_threads: CPU threads of each engine.
+    build_engines: build a TensorRT engine that is missing, at configuration or reload; false: fall back.
     odom_frame: name of the odometry frame.
     publish_tf: publish TF from the odometry frame to the body.
     autostart: configure and activate at start; false: wait for a lifecycle manager.
     """
 
     model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"when": parameters.WHEN_CONFIGURED})
+    engine: Literal["auto", "cpu", "cuda", "tensorrt"] = field(default="auto", metadata={"when": parameters.WHEN_CONFIGURED})
+    engine_precision: Literal["fp32", "fp16", "int8"] = field(default="fp32", metadata={"when": parameters.WHEN_CONFIGURED})
+    engine_directory: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
     engine_threads: int = field(default=2, metadata={"when": parameters.WHEN_CONFIGURED, "range": (1, 256)})
+    build_engines: bool = field(default=False, metadata={"when": parameters.WHEN_CONFIGURED})
     odom_frame: str = "odom"
     publish_tf: bool = True
     autostart: bool = field(default=True, metadata={"when": parameters.NEVER})
@@ -60,6 +68,8 @@ class Config:
         check_ranges(self)
         if self.engine not in engines.DEVICES:
             raise BadInput(f"engine: wanted one of {', '.join(engines.DEVICES)}, got {self.engine!r}")
+        if self.engine_precision not in engines.BOUNDS:
+            raise BadInput(f"engine_precision: wanted one of {', '.join(engines.BOUNDS)}, got {self.engine_precision!r}")
         if not self.odom_frame or self.odom_frame.startswith("/"):
             raise BadInput(f"odom_frame: wanted a name without a slash before it, got {self.odom_frame!r}")
 
@@ -93,7 +103,7 @@ class Perception(LifecycleNode):
         self._publishes = publishes
         self._runs = SYSTEMS[: max(SYSTEMS.index(system) for system in publishes) + 1]
         self.drive: Drive | None = None
-        self._engine_name = ""
+        self._engines: dict[str, engines.Proven] = {}
         self._outputs: Outputs | None = None
         self._inputs: inputs.Inputs | None = None
         self._worker: threading.Thread | None = None
@@ -129,7 +139,7 @@ class Perception(LifecycleNode):
         except BadInput as error:
             return self._refuse(error)
         self._error = ""
-        self._engine_name = networks.engines["depth"].name
+        self._drive_with(networks.engines)
         engine, sizes, configs = networks.engines, networks.sizes, self._configs
         self.drive = Drive(
             depth.Depth(engine["depth"], **sizes, config=configs["depth"]),
@@ -157,7 +167,7 @@ class Perception(LifecycleNode):
         self._start_to_active_s = time.time() - psutil.Process().create_time()
         for sentence in optional.MISSING:
             self.get_logger().warning(sentence)
-        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._engine_name}")
+        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._engines['depth'].name}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -194,7 +204,7 @@ class Perception(LifecycleNode):
     def _forget(self) -> None:
         if self._outputs is not None:
             self._outputs.close()
-        self._outputs, self.drive = None, None
+        self._outputs, self.drive, self._engines = None, None, {}
 
     def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
         self._error = str(error)
@@ -219,7 +229,19 @@ class Perception(LifecycleNode):
         model = models.load(config.model or models.shipped())
         names = ["depth"] + ["pose"] * ("odometry" in self._runs)
         # Proven before they drive; the self-test also warms them up, so that the first image is not the slow one.
-        loaded = {name: engines.load(model, name, threads=config.engine_threads, device=config.engine) for name in names}
+        loaded = {
+            name: engines.load(
+                model,
+                name,
+                threads=config.engine_threads,
+                device=config.engine,
+                precision=config.engine_precision,
+                directory=Path(config.engine_directory).expanduser() if config.engine_directory else None,
+                may_build=config.build_engines,
+                progress=self._building,
+            )
+            for name in names
+        }
         sizes = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
         return Networks(loaded, sizes, str(model.path))
 
@@ -230,9 +252,18 @@ class Perception(LifecycleNode):
             drive.depth.use(networks.engines["depth"], **networks.sizes)
             if drive.odometry is not None:
                 drive.odometry.use(networks.engines["pose"], **networks.sizes)
-            self._engine_name = networks.engines["depth"].name
+            self._drive_with(networks.engines)
 
         self._between_frames(swap)
+
+    def _building(self, phase: str, seconds: float) -> None:
+        """Nobody waits in front of a silent build."""
+        self.get_logger().info(f"building a TensorRT engine: {phase}, {seconds:.0f} s", throttle_duration_sec=5.0)
+
+    def _drive_with(self, loaded: dict[str, engines.Proven]) -> None:
+        self._engines = loaded
+        for sentence in health.fallbacks(loaded):
+            self.get_logger().error(sentence)
 
     def _on_changed(self, prefix: str, config: Any) -> None:
         """A parameter has changed: its system takes the new Config. What is read where it is used needs nothing."""
@@ -331,7 +362,8 @@ class Perception(LifecycleNode):
         """Once a second: what came, what was dropped or skipped and why, and how the engine and the scale do."""
         source, state = self._inputs, self.state
         level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
-        values: dict[str, Any] = {"active": source is not None, "state": state}
+        loaded = self._engines
+        values: dict[str, Any] = {"active": source is not None, "state": state, **health.engine_values(loaded)}
         if source is not None:
             source.ask_for_latched()
             before, now = self._seen, self._count(source)
@@ -347,7 +379,6 @@ class Perception(LifecycleNode):
                 "skipped": sum(now.skipped.values()),
                 "images_per_s": f"{(now.images - before.images) / elapsed_s:.2f}",
                 "frames_per_s": f"{(now.frames - before.frames) / elapsed_s:.2f}",
-                "engine": self._engine_name,
                 "scale": f"{self._scale.value:.4f}",
                 "scale_sigma": f"{self._scale.sigma:.4f}",
                 "scale_inliers": self._scale.inliers,
@@ -358,6 +389,8 @@ class Perception(LifecycleNode):
                 values |= {"latency_ms_p50": f"{np.median(self._recent_ms):.2f}", "latency_ms_max": f"{max(self._recent_ms):.2f}"}
             for sentence, count in now.skipped.most_common(5):
                 values[f"skipped: {sentence}"] = count
+        if fell_back := health.fallbacks(loaded):
+            level, message = DiagnosticStatus.ERROR, "; ".join([*fell_back, message])
         status = DiagnosticStatus(
             name=f"{self.get_fully_qualified_name()}: perception",
             hardware_id="camera",
@@ -398,7 +431,7 @@ class Networks:
     path: the model directory they come from.
     """
 
-    engines: dict[str, engines.Engine]
+    engines: dict[str, engines.Proven]
     sizes: dict[str, Any]
     path: str
 

@@ -12,7 +12,7 @@ from depth_perception import __version__, model
 
 def lineage(bags: Sequence[str | Path], command: str) -> dict[str, Any]:
     """Names and identities of the bags, the whole command, version and git commit (None outside a checkout)."""
-    return {"bags": [_bag(Path(bag)) for bag in bags], "command": command, "version": __version__, "commit": _commit()}
+    return {"bags": [_bag(Path(bag)) for bag in bags], "command": command, "version": __version__, "commit": commit()}
 
 
 def _bag(path: Path) -> dict[str, Any]:
@@ -24,7 +24,8 @@ def _bag(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": sizes, "sha256": model.sha256(metadata) if metadata.is_file() else None}
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """The checkout's commit; None outside of one."""
     try:
         answer = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):

@@ -154,7 +154,7 @@ def test_a_node_outlives_whatever_fits_into_a_message(car):
         ("nonsense", "Couldn't parse parameter override rule: '-p nonsense'"),
         ("publish_tf:=7", "parameter publish_tf: wanted true or false, got 7"),
         ("bev.source:=radar", "bev source: wanted camera, lidar or both, got 'radar'"),
-        ("engine:=abacus", "engine: wanted one of auto, cpu, cuda, got 'abacus'"),
+        ("engine:=abacus", "engine: wanted one of auto, tensorrt, cuda, cpu, got 'abacus'"),
         ("input.T_camera_lidar:=[1.0, 2.0]", "input.T_camera_lidar: wanted 7 numbers (x y z qx qy qz qw), got [1.0, 2.0]"),
         ("qos_overrides./image.subscription.reliability:=sometimes", "qos_overrides of image"),
         ("input.calibration:=/absent.yaml", "/absent.yaml: wanted a calibration file"),

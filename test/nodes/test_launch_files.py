@@ -255,7 +255,7 @@ def launch(prefix: Path, tmp_path: Path):
     [
         ("drive.launch.py", "composed:=maybe", "composed:=maybe: wanted true or false"),
         ("drive.launch.py", "bag:=/nowhere", "/nowhere: wanted a bag, but nothing is there"),
-        ("drive.launch.py", "engine:=abacus", "engine:=abacus: wanted auto or cpu or cuda"),
+        ("drive.launch.py", "engine:=abacus", "engine:=abacus: wanted auto or cpu or cuda or tensorrt"),
         ("drive.launch.py", "params_file:=~/nowhere.yaml", f"params_file:={Path.home()}/nowhere.yaml: there is no such file"),
         ("drive.launch.py", "params_file:=/nowhere.yaml", "params_file:=/nowhere.yaml: there is no such file"),
         ("drive.launch.py", "rviz:=true", "rviz:=true: the package rviz2 is not installed"),

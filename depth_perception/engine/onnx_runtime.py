@@ -1,7 +1,8 @@
-"""One call for a compiled network: `Engine(file)(image=array) -> {"depth": array}`. No torch."""
+"""A network run by ONNX Runtime, on the CPU or on a CUDA GPU."""
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,17 @@ import numpy as np
 import onnxruntime
 
 from depth_perception.frame import BadInput
-from depth_perception.model import Model
-
-# Another sum order of float32 convolutions; what `export` allows too.
-SELFTEST_BOUND = 2e-3
-# auto: a CUDA GPU where ONNX Runtime can use one, else the CPU.
-DEVICES = ("auto", "cpu", "cuda")
 
 
 class Engine:
     """A network behind one call, run by ONNX Runtime.
 
-    inputs, outputs: name -> shape (list; symbolic sizes stay strings).
+    Args:
+        device: auto (a CUDA GPU where ONNX Runtime can use one, else the CPU), cpu or cuda.
+    Attributes:
+        name: what runs it, in words.
+        inputs, outputs: name -> shape (list; symbolic sizes stay strings).
+        precision: fp32; fp16 or int8 where the graph itself says so.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 2, device: str = "auto") -> None:
@@ -48,34 +48,23 @@ class Engine:
         return dict(zip(self._output_names, self._session.run(self._output_names, arrays), strict=True))
 
 
+def providers() -> list[str]:
+    """What this onnxruntime is built for, best first: "CUDAExecutionProvider", "CPUExecutionProvider" ..."""
+    return list(onnxruntime.get_available_providers())
+
+
 def _providers(device: str) -> list[Any]:
-    """ONNX Runtime's providers for one of DEVICES, best first. TF32 would fail the self-test: it has ten bits."""
+    """ONNX Runtime's providers for a device, best first. TF32 would fail the self-test: it has ten bits."""
     cuda: list[Any] = [("CUDAExecutionProvider", {"use_tf32": 0})]
-    installed = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    installed = "CUDAExecutionProvider" in providers()
     if device == "cuda" and not installed:
         raise BadInput("engine: wanted cuda, but this onnxruntime is built without it (onnxruntime-gpu has it)")
+    if installed and device != "cpu":
+        _find_libraries()
     return (cuda if installed and device != "cpu" else []) + ["CPUExecutionProvider"]
 
 
-def load(model: Model, network: str, *, threads: int = 2, device: str = "auto") -> Engine:
-    """The engine of a model's network, proven: it must answer the model's stored inputs as the network itself did.
-
-    BadInput when the file is missing, takes other inputs than the manifest says, or answers otherwise.
-    """
-    engine = Engine(model.onnx(network), threads=threads, device=device)
-    size = [1, 3, model.height, model.width]
-    for name, shape in engine.inputs.items():
-        if shape != size:
-            raise BadInput(f"model {model.path}: {network}.onnx takes {name} {shape}, its manifest says {size}")
-    file = model.path / "selftest.npz"
-    if not file.is_file():
-        raise BadInput(f"model {model.path}: selftest.npz is missing; run `python -m depth_perception export --model {model.path}`")
-    with np.load(file, allow_pickle=False) as stored:
-        for key in sorted(key for key in stored.files if key.startswith(f"{network}.") and key.endswith(".out")):
-            inputs = {name: stored[f"{key.removesuffix('out')}in.{name}"] for name in engine.inputs}
-            wanted, (name, got) = stored[key], next(iter(engine(**inputs).items()))
-            difference = float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-12)) if got.shape == wanted.shape else np.inf
-            if not difference <= SELFTEST_BOUND:
-                off = f"{network}.onnx answers {name} off by {difference:.2g} of its largest value, wanted {SELFTEST_BOUND:g}"
-                raise BadInput(f"model {model.path}: self-test: {off}; it is not the network that was trained")
-    return engine
+@functools.cache
+def _find_libraries() -> None:
+    """CUDA and cuDNN out of pip's packages, where no system has them; prints what it misses."""
+    getattr(onnxruntime, "preload_dlls", lambda: None)()
