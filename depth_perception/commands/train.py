@@ -16,15 +16,17 @@ EXAMPLE = "python -m depth_perception train depth --bag drive_1 drive_2 --out ou
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `train`."""
-    parser.add_argument("task", choices=["depth"], help="what to learn; depth trains the pose network with it")
+    parser.add_argument("task", choices=["depth", "student"],
+                        help="what to learn; depth trains the pose network with it, student lets a student approximate a teacher as well")
     parser.add_argument("--bag", nargs="+", required=True, help="rosbag2 directories or mcap files with images and a LiDAR")
     parser.add_argument("--out", required=True, metavar="DIR", help="the model directory to write; its last model stays until then")
-    parser.add_argument("--network", choices=["student", "s1"], help="the depth network (default: student)")
+    parser.add_argument("--network", choices=["student", "s1", "teacher"], help="the depth network (default: student)")
+    parser.add_argument("--teacher", metavar="DIR", help="for student: a model of `train depth --network teacher`, which stays as it is")
     parser.add_argument("--steps", type=int, help="training budget in steps; gives the same weights every time")
     parser.add_argument("--minutes", type=float, help="training budget in minutes (reading the bags comes on top)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=8, help="windows per step, those of all processes together")
-    parser.add_argument("--config", metavar="YAML", help="overrides, see config/train/depth.yaml")
+    parser.add_argument("--config", metavar="YAML", help="overrides, see config/train/depth.yaml and student.yaml")
     parser.add_argument("--init", metavar="DIR", help="start from a model's weights")
     parser.add_argument("--init-pose", metavar="DIR", help="start from the pose network of this model (any depth network)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -42,17 +44,23 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception import model as models
     from depth_perception.export import export
     from depth_perception.frame import BadInput
-    from depth_perception.train import depth
+    from depth_perception.train import depth, student
     from depth_perception.train.distributed import joined
     from depth_perception.train.overrides import from_yaml
 
     if args.batch < 2:
         raise BadInput(f"--batch: wanted at least 2 (batch norm), got {args.batch}")
-    config = depth.Config() if args.config is None else from_yaml(depth.Config(), args.config)
+    if (args.task == "student") != (args.teacher is not None):
+        raise BadInput(f"--teacher: `train student` needs a model directory, and nothing else takes one, got {args.teacher}")
+    config: depth.Config = depth.Config() if args.teacher is None else student.Config()
+    if args.config is not None:
+        config = from_yaml(config, args.config)
     if args.network:
         config = dataclasses.replace(config, network=args.network)
     options = {"topics": args.image_topic, "points_topic": args.points_topic, "calibration": args.calibration}
     if args.profile:
+        if args.teacher is not None:
+            raise BadInput("--profile: measures `train depth`, got train student")
         return _profile(args, config, options)
     budget = depth.Budget(args.steps, args.minutes)
     exported: list[models.Model] = []
@@ -63,8 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     with joined(config.fit.timeout_s) as world:
-        history = depth.train(args.bag, out, config=config, budget=budget, batch=args.batch, seed=args.seed, init=args.init,
-                              init_pose=args.init_pose, resume=args.resume, command=args.command_line, then=finish, world=world, **options)
+        how: dict[str, Any] = {
+            "budget": budget, "batch": args.batch, "seed": args.seed, "init": args.init, "init_pose": args.init_pose,
+            "resume": args.resume, "command": args.command_line, "then": finish, "world": world, **options}
+        if isinstance(config, student.Config):
+            history = student.train(args.bag, out, teacher=args.teacher, config=config, **how)
+        else:
+            history = depth.train(args.bag, out, config=config, **how)
         if not world.first:
             return 0
         result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
 import torch
 from torch import Tensor
 
-# A step of a metre at sixty would be rounded to centimetres by bfloat16's 8 bits.
-_exact = torch.autocast("cpu", enabled=False)
+P = ParamSpec("P")
+
+
+def _exact(function: Callable[Concatenate[Tensor, P], Tensor]) -> Callable[Concatenate[Tensor, P], Tensor]:
+    """In float32 on any device: a step of a metre at sixty would be rounded to centimetres by bfloat16's 8 bits."""
+
+    @wraps(function)
+    def exactly(tensor: Tensor, *args: P.args, **kwargs: P.kwargs) -> Tensor:
+        with torch.autocast(tensor.device.type, enabled=False):
+            return function(tensor, *args, **kwargs)
+
+    return exactly
 
 
 @_exact
@@ -27,7 +41,7 @@ def motion(pose: Tensor) -> Tensor:
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
     R = torch.eye(3, dtype=pose.dtype, device=pose.device) + a * skew + b * (skew @ skew)
     top = torch.cat([R, translation.unsqueeze(2)], 2)
-    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=pose.dtype, device=pose.device).expand(len(pose), 1, 4)
+    bottom = torch.eye(4, dtype=pose.dtype, device=pose.device)[3].expand(len(pose), 1, 4)
     return torch.cat([top, bottom], 1)
 
 

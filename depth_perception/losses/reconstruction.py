@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from depth_perception.losses.constant import vector
 from depth_perception.losses.motion import move
 
 
@@ -49,7 +50,7 @@ def inverse_warp(*, neighbour: Tensor, depth: Tensor, K: Tensor, T_neighbour_ima
     """
     height, width = depth.shape[2:]
     pixels, front = project(K, move(T_neighbour_image, points(depth, K)))
-    last = torch.tensor([width - 1, height - 1], dtype=K.dtype, device=K.device).view(1, 2, 1)
+    last = vector((width - 1, height - 1), like=K).view(1, 2, 1)
     slack = 1e-3  # pixels: a point on the border stays inside when it is rounded
     inside = front & ((pixels >= -slack) & (pixels <= last + slack)).all(1, keepdim=True)
     grid = (pixels / last * 2 - 1).transpose(1, 2).unflatten(1, (height, width))

@@ -32,7 +32,7 @@ def mean(values: Tensor, counted: Tensor | None = None) -> Tensor:
     Every mean over a batch goes through here, the same number of times in every process; means within one sample need not.
     """
     if counted is None:
-        count = torch.tensor(values.numel(), device=values.device)
+        count = torch.full((), values.numel(), device=values.device)
         return values.mean() * (count.double() / _total.get()(count)).to(values.dtype)
     return torch.where(counted, values, torch.zeros_like(values)).sum() / _total.get()(counted.sum()).clamp(min=1)
 

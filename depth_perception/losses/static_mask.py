@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from depth_perception.losses.constant import vector
+
 
 def unchanged(image: Tensor, others: Tensor, *, threshold: float = 0.0) -> Tensor:
     """Form A, literal: masked iff the difference to the same pixel of *every* other image is within the threshold 0 (claim 4).
@@ -34,7 +36,7 @@ def voted(image: Tensor, others: Tensor, *, weights: tuple[float, ...] = (0.2,) 
     k agrees where |e_k - e_self| < delta. Weights, delta and share are [recon].
     image (B, C, H, W), others (B, N, C, H, W) -> (B, 1, H, W) bool, true where the pixel counts.
     """
-    w = torch.tensor(weights, dtype=image.dtype, device=image.device)
+    w = vector(weights, like=image)
     e_self = torch.einsum("l,lbhw->bhw", w, pixel_losses(image, image))
     e = torch.einsum("l,lbnhw->bnhw", w, pixel_losses(image.unsqueeze(1).expand_as(others), others))
     agree = ((e - e_self.unsqueeze(1)).abs() < delta).to(image.dtype).mean(1, keepdim=True)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from depth_perception.frame import BadInput
+from depth_perception.losses.agreement import disagreement
+from depth_perception.losses.constant import vector
 from depth_perception.losses.motion import inverse, move
 from depth_perception.losses.reconstruction import points, project
 from depth_perception.losses.reduce import mean as batch_mean
@@ -110,14 +112,19 @@ def divergence(rho: Tensor, other: Tensor) -> Tensor:
 
 
 def alignment(*, depth: Tensor, neighbour_depth: Tensor, K: Tensor, T_neighbour_image: Tensor, grid: VoxelGrid | None = None,
-              eps: float = 1e-4, literal: bool = False, hard: bool = False) -> Tensor:
+              eps: float = 1e-4, literal: bool = False, hard: bool = False, contrary: float = 1.0) -> Tensor:
     """L_vd = KL(rho_t || rho_{t+m -> t}), mean over the batch (claims 5 and 7; direction [recon]). A scalar.
 
     T_neighbour_image maps points of t into t+m, as the photometric loss needs it; here t+m's cloud moves into t, by its inverse.
     literal: every point counts one, as the text has it. Trap: then even the truth costs something, since each camera has a margin that
     the other does not see, and sees what it is nearer to with more pixels. By default only points that both cameras see are counted,
     a moved one as often as it covers pixels of t: (its depth in t+m / its depth in t)^2.
+    contrary: a pixel counts only where the other view sees it, and its depth there contradicts by no more than this (losses.agreement): what
+    moves by itself has two places and is no error, what one view hides has one. 1 counts all. It is another mask, so not with `literal`.
     hard: by the hard count, a metric without gradients. Pairs of which one view has no point in the grid are left out.
+    Trap: it must teach both depths. A bare wall along the road may stand anywhere without a contradiction, and to move it in both views
+    costs nothing; but each view alone is pulled, hard, to where the other one has it by the least error of the motion. Where one alone is
+    taught, it is a network that chases itself: walls drift away, or close in, with every step.
 
     Args:
         depth, neighbour_depth: (B, 1, H, W) of t and of t+m, same unit as the translation.
@@ -132,8 +139,15 @@ def alignment(*, depth: Tensor, neighbour_depth: Tensor, K: Tensor, T_neighbour_
         with torch.no_grad():
             larger = (theirs[:, 2] / moved[:, 2].clamp(min=1e-3)).square().clamp(max=4)
             weights = [_seen(move(T_neighbour_image, ours), K, size).to(K.dtype), _seen(moved, K, size) * larger]
+            if contrary < 1:
+                back = inverse(T_neighbour_image)
+                for side, (one, other, T) in enumerate(((depth, neighbour_depth, T_neighbour_image), (neighbour_depth, depth, back))):
+                    found, _ = disagreement(depth=one, neighbour_depth=other, K=K, T_neighbour_image=T)
+                    weights[side] = weights[side] * (found <= contrary).flatten(1)
     if grid.unit != "metres":
         mean = 1 / (1 / depth).mean((2, 3))[..., None]
+        if grid.unit == "perspective":
+            mean = mean.detach()  # it says where cells begin; through a relative length one must learn, or a smaller world is better
         ours, moved = ours / mean, moved / mean
     if grid.unit == "perspective":
         ours, moved = _perspective(ours), _perspective(moved)
@@ -166,4 +180,4 @@ def _cells(xyz: Tensor, grid: VoxelGrid) -> Tensor:
 
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return like.new_tensor(values).view(1, -1, 1)
+    return vector(values, like).view(1, -1, 1)

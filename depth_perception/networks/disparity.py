@@ -7,18 +7,19 @@ camera had `canonical_focal_px`. Metric depth is output * (K[1, 1] / canonical_f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """RGB 0..1 -> zero mean, unit deviation (the ImageNet statistics)."""
+    """RGB 0..1 -> zero mean, unit deviation (by default the ImageNet statistics)."""
 
-    def __init__(self) -> None:
+    def __init__(self, mean: Sequence[float] = (0.485, 0.456, 0.406), std: Sequence[float] = (0.229, 0.224, 0.225)) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 3, H, W)."""

@@ -14,8 +14,9 @@ from depth_perception.frame import BadInput
 from depth_perception.networks.depth import DepthNet, DepthNetConfig
 from depth_perception.networks.pose import PoseNet, PoseNetConfig
 from depth_perception.networks.student import Student, StudentConfig
+from depth_perception.networks.teacher import Teacher, TeacherConfig
 
-CONFIGS = {DepthNet: DepthNetConfig, PoseNet: PoseNetConfig, Student: StudentConfig}
+CONFIGS = {DepthNet: DepthNetConfig, PoseNet: PoseNetConfig, Student: StudentConfig, Teacher: TeacherConfig}
 
 
 def entry(network: nn.Module) -> dict[str, Any]:
@@ -30,10 +31,18 @@ def build(name: str, words: dict[str, Any]) -> nn.Module:
         raise BadInput(f"network {name}: wanted a class of {', '.join(classes)}, got {words.get('class')!r}")
     kind = classes[words["class"]]
     try:
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in words["config"].items()}
-        return kind(CONFIGS[kind](**values))
+        return kind(_config(CONFIGS[kind](), words["config"]))
     except (TypeError, KeyError) as error:
         raise BadInput(f"network {name}: its config does not fit {kind.__name__}: {error}") from error
+
+
+def _config(default: Any, words: dict[str, Any]) -> Any:
+    """A Config with the manifest's values; a Config within it is a mapping there."""
+    values = {}
+    for key, value in words.items():
+        ours = getattr(default, key, None)
+        values[key] = _config(ours, value) if dataclasses.is_dataclass(ours) else tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(default, **values)
 
 
 def load_weights(network: nn.Module, file: Path) -> None:

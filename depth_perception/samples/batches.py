@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +50,10 @@ class Batches:
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
     def __call__(self, step: int, *, pairs: bool) -> dict[str, Tensor]:
+        return unpacked(self.packed(step, pairs=pairs))
+
+    def packed(self, step: int, *, pairs: bool) -> dict[str, Tensor]:
+        """What `unpacked` makes the batch of, a quarter of its bytes: images are still uint8."""
         config = self.drives.config
         windows, chosen = [], self.windows_of(step)
         for k in self.places:
@@ -63,7 +65,7 @@ class Batches:
             share = config.pair_colour if pairs else config.colour
             images = recolour(rng, clean, config) if rng.random() < share else clean
             windows.append(_window(drive, i, view, clean, images))
-        return _batch(windows, pairs=pairs)
+        return _packed(windows, pairs=pairs)
 
     def windows_of(self, step: int) -> list[tuple[int, int]]:
         """The (drive, frame) of a step's batch."""
@@ -106,7 +108,7 @@ def held_out(drives: Drives, *, height: int, width: int, most: int, batch: int =
             view = full_view(drive.images[i].shape[:2], height=height, width=width)
             clean = _images(drive, i, view, pairs=True)
             windows.append(_window(drive, i, view, clean, clean))
-        yield _batch(windows, pairs=True)
+        yield unpacked(_packed(windows, pairs=True))
 
 
 def _images(drive: Drive, i: int, view: View, *, pairs: bool) -> list[np.ndarray]:
@@ -119,56 +121,35 @@ def _window(drive: Drive, i: int, view: View, clean: list[np.ndarray], images: l
     return _Window(clean, images, view.K(drive.K), view.depth(drive.points[i], drive.K), motions, travelled)
 
 
-def _batch(windows: list[_Window], *, pairs: bool) -> dict[str, Tensor]:
-    seen = _tensor([window.images for window in windows])
+def unpacked(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The batch of `Batches.packed`, on whatever device that is."""
+    images = _floats(packed["seen"])
+    out = {"image": images[:, 0].contiguous(memory_format=torch.channels_last), "K": packed["K"], "depth": packed["depth"]}
+    if "clean" in packed:
+        clean = _floats(packed["clean"])
+        out |= {"neighbours": images[:, 1:], "target": clean[:, 0], "others": clean[:, 1:],
+                "motions": packed["motions"], "travelled": packed["travelled"]}
+    return out
+
+
+def _packed(windows: list[_Window], *, pairs: bool) -> dict[str, Tensor]:
     out = {
-        "image": seen[:, 0].contiguous(memory_format=torch.channels_last),
+        "seen": _bytes([window.images for window in windows]),
         "K": torch.from_numpy(np.stack([window.K for window in windows]).astype(np.float32)),
         "depth": torch.from_numpy(np.stack([window.depth for window in windows])[:, None]),
     }
     if pairs:
-        before = _tensor([window.clean for window in windows])
-        out |= {"neighbours": seen[:, 1:], "target": before[:, 0], "others": before[:, 1:],
+        out |= {"clean": _bytes([window.clean for window in windows]),
                 "motions": torch.from_numpy(np.array([window.motions for window in windows], np.float32)),
                 "travelled": torch.from_numpy(np.array([window.travelled_m for window in windows], np.float32))}
     return out
 
 
-def _tensor(windows: list[list[np.ndarray]]) -> Tensor:
-    """B windows of N (H, W, 3) uint8 images -> (B, N, 3, H, W) float32 0..1."""
-    return torch.from_numpy(np.stack([np.stack(images) for images in windows])).permute(0, 1, 4, 2, 3).float().div_(255)
+def _bytes(windows: list[list[np.ndarray]]) -> Tensor:
+    """B windows of N (H, W, 3) uint8 images -> (B, N, H, W, 3) uint8."""
+    return torch.from_numpy(np.stack([np.stack(images) for images in windows]))
 
 
-def ahead(make: Callable[[int], dict[str, Tensor]], start: int, *, depth: int = 3) -> Generator[dict[str, Tensor], None, None]:
-    """make(start), make(start + 1), ... for ever, made by one thread up to `depth` batches ahead. Close the generator to stop it."""
-    ready: queue.Queue = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        step = start
-        while not stop.is_set():
-            try:
-                item: object = make(step)
-            except BaseException as error:  # handed to the caller, who raises it
-                item = error
-            while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if isinstance(item, BaseException):
-                return
-            step += 1
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+def _floats(images: Tensor) -> Tensor:
+    """(B, N, H, W, 3) uint8 -> (B, N, 3, H, W) float32 0..1."""
+    return images.permute(0, 1, 4, 2, 3).float().div_(255)

@@ -22,7 +22,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Copies of the weights and of the optimiser's moments."""
+    """Copies of the weights and of the optimiser's moments, where they were; they can be put back on any device."""
 
     weights: dict[str, Tensor]
     moments: dict[str, Tensor]
@@ -56,8 +56,8 @@ def save_checkpoint(path: Path, snapshot: Snapshot, best: dict[str, Tensor] | No
     tensors |= {f"optimiser.{name}": value for name, value in snapshot.moments.items()}
     tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
     state = {"seed": seed, "identity": identity, "history": asdict(history)}
-    content = save({name: value.contiguous() for name, value in tensors.items()} | {"rng": torch.get_rng_state()},
-                   metadata={"state": json.dumps(state)})
+    random = {"rng": torch.get_rng_state()} | ({"rng.cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {})
+    content = save({name: value.cpu().contiguous() for name, value in tensors.items()} | random, metadata={"state": json.dumps(state)})
     try:
         write_atomically(path, content)
     except OSError as error:
@@ -81,6 +81,8 @@ def load_checkpoint(path: Path, *, seed: int, identity: dict[str, Any]) -> tuple
         if now.get(name) != before.get(name):
             raise BadInput(f"--resume: the checkpoint in {path.parent} was trained with {name} {before.get(name)}, got {now.get(name)}")
     torch.set_rng_state(tensors["rng"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
     parts = {part: {name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)}
              for part in ("network.", "optimiser.", "best.")}
     return Snapshot(parts["network."], parts["optimiser."]), parts["best."] or None, history

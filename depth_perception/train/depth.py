@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from depth_perception import model
 from depth_perception.bag import Bag, FrameReader
@@ -26,26 +26,43 @@ from depth_perception.networks.offset import OffsetNet
 from depth_perception.networks.pose import PoseNet
 from depth_perception.networks.residual import ResidualNet
 from depth_perception.networks.student import Student
-from depth_perception.samples import Batches, Drives, NothingToLearn
+from depth_perception.networks.teacher import Teacher
+from depth_perception.samples import Batches, Drives, NothingToLearn, unpacked
 from depth_perception.train import depth_scores, pictures
 from depth_perception.train.depth_config import Config
 from depth_perception.train.depth_terms import terms
+from depth_perception.train.device import chosen
 from depth_perception.train.distributed import World
-from depth_perception.train.fit import Budget, History, fit
+from depth_perception.train.fit import FREE, Budget, History, Validation, fit
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.stage import staged
 from depth_perception.train.travelled import travelled
 
-__all__ = ["Budget", "Config", "History", "new_networks", "read", "report", "terms", "train", "write"]
+__all__ = ["Budget", "Config", "History", "Recipe", "new_networks", "read", "report", "terms", "train", "write"]
 
 DRIVES = ("depth", "pose")
+_NETWORKS = {Student: "student", DepthNet: "s1", Teacher: "teacher"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe that builds on this one does in its own way.
+
+    terms, validation: as `depth_terms.terms` and `depth_scores.validation`. identity: what more a resumed run must share with the one
+    before, by the option that says it. lineage: what more the manifest tells.
+    """
+
+    terms: Callable[[nn.ModuleDict, dict[str, Tensor], Any], dict[str, Tensor]] = terms
+    validation: Callable[[nn.ModuleDict, Drives, Any, list[Logbook]], Validation | None] = depth_scores.validation
+    identity: dict[str, Any] = field(default_factory=dict)
+    lineage: dict[str, Any] = field(default_factory=dict)
 
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 8, seed: int = 0,
           init: str | Path | None = None, init_pose: str | Path | None = None, resume: bool = False, command: str = "",
           topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, world: World | None = None,
-          **reading: Any) -> History:
+          recipe: Recipe | None = None, **reading: Any) -> History:
     """Trains on bags and writes a model directory: weights, manifest, report/; checkpoints and tensorboard/ while it runs.
 
     topics: image topics, for bags with several cameras: each one that a bag has is a drive of its own. reading: further options of
@@ -53,11 +70,12 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     before it takes the place of the last one. A run that ends in any other way leaves the last model as it was.
     world: the processes that train together; `batch` is the joint one, and only the first process writes.
     """
-    out, world = Path(out), world or World()
+    out, world, recipe = Path(out), world or World(), recipe or Recipe(terms)
     if batch < world.size:
         raise BadInput(f"--batch: wanted at least one window for each of {world.size} processes, got {batch}")
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out}: wanted a directory, it is a file")
+    on_gpu = chosen(config.fit.device).type == "cuda"
     torch.manual_seed(seed)
     networks = new_networks(config, init)
     if init_pose is not None:
@@ -69,10 +87,9 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed, places=places)
     origin = world.tell(lambda: lineage(bags, command)) | {"processes": world.size}
     asked = asdict(config)
-    free = ("threads", "checkpoint_s", "snapshot_every", "timeout_s")  # none of them changes what is learned
     identity = {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], "--batch": batch, "--image-topic": list(topics),
                 "--init": init and model.sha256(Path(init) / "depth.safetensors"), "the configuration": {
-                    **asked, "fit": {name: value for name, value in asked["fit"].items() if name not in free}}}
+                    **asked, "fit": {name: value for name, value in asked["fit"].items() if name not in FREE}}, **recipe.identity}
     logbooks: list[Logbook] = []
 
     def logbook(step: int) -> Logbook:
@@ -81,16 +98,19 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
 
     history = fit(
         networks,
-        lambda step, data: terms(networks, data, config),
-        lambda step: batches(step, pairs=config.pairs_at(step)),
+        lambda step, data: recipe.terms(networks, data, config),
+        lambda step: (batches.packed if on_gpu else batches)(step, pairs=config.pairs_at(step)), unpack=unpacked if on_gpu else None,
         out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=identity,
-        validation=depth_scores.validation(networks, drives, config, logbooks), describe=batches.describe, logbook=logbook,
+        validation=recipe.validation(networks, drives, config, logbooks), describe=batches.describe, logbook=logbook,
         world=world,
     )
     if not world.first:
         return history
     origin |= {"seed": seed, "batch": batch, "windows": len(drives.windows), "held_out": len(drives.held_out),
-               "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose)}
+               "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose),
+               **recipe.lineage}
+    if isinstance(networks["depth"], Teacher) and init is None:
+        origin["encoder_weights"] = networks["depth"].encoder_weights
     with staged(out) as stage:
         write(networks, stage, config, history, origin)
         report(networks, drives, stage / "report", config, history)
@@ -140,7 +160,13 @@ def new_networks(config: Config, init: str | Path | None = None, *, only: str | 
     """{"depth", "pose"}: fresh, or from a model directory that has what the config asks for. Beside them what only helps to learn:
     "residual" where it reconstructs, "offset" where alignment has a weight, "frozen", a copy of this depth network, where style has one.
     """
-    depth: nn.Module = Student(config.student) if config.network == "student" else DepthNet(config.s1)
+    depth: nn.Module
+    if config.network == "teacher":
+        depth = Teacher(config.teacher)
+        if init is None:
+            depth.pretrain()
+    else:
+        depth = Student(config.student) if config.network == "student" else DepthNet(config.s1)
     networks = nn.ModuleDict({"depth": depth, "pose": PoseNet(config.pose)})
     if config.reconstruction == "residual":
         networks["residual"] = ResidualNet(config.residual)
@@ -163,7 +189,7 @@ def _fill(networks: nn.ModuleDict, init: str | Path, names: Sequence[str]) -> No
         default = type(ours)().config
         if type(theirs) is not type(ours):
             raise BadInput(f"--init {init}: its {name} network is a {type(theirs).__name__}, the configuration asks for a "
-                           f"{type(ours).__name__}; give --network {'s1' if isinstance(theirs, DepthNet) else 'student'}")
+                           f"{type(ours).__name__}; give --network {_NETWORKS.get(type(theirs), 'student')}")
         if ours.config not in (default, theirs.config):
             raise BadInput(f"--init {init}: its {name} network has {theirs.config}, the configuration asks for {ours.config}")
         load_weights(theirs, start.weights(name))

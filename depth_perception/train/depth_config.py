@@ -12,10 +12,11 @@ from depth_perception.networks.offset import OffsetNetConfig
 from depth_perception.networks.pose import PoseNetConfig
 from depth_perception.networks.residual import ResidualNetConfig
 from depth_perception.networks.student import StudentConfig
+from depth_perception.networks.teacher import TeacherConfig
 from depth_perception.samples import SampleConfig
 from depth_perception.train.fit import FitConfig
 
-NETWORKS = ("student", "s1")
+NETWORKS = ("student", "s1", "teacher")
 MASKS = ("moved", "unchanged", "voted", "none")
 AGREEMENTS = ("weighted", "agreeing")
 MATCHES = ("matching", "difference")
@@ -47,10 +48,10 @@ class Config:
 
     S2's total (claim 1) is L_ph + style L_st + smooth L_sm + alignment L_dfa + density L_vd, L_ph and L_sm the two above. A term of
     weight 0 is not computed. The pair is an image and its next one. both_learn: the depth network learns from both, as the claims have
-    it, or from the image alone: its neighbour's turn comes in another window, and the step takes a quarter less. alignment_stage: the
-    depth encoder's stage whose outputs are F^D, at 1 / 2^(stage + 1). style_weights: of content, style and total variation;
+    it, or from the image alone: the step takes a quarter less, but then density lets bare walls drift. alignment_stage: the depth
+    encoder's stage whose outputs are F^D, at 1 / 2^(stage + 1). style_weights: of content, style and total variation;
     style_stages: how many of the frozen encoder's stages are compared. density_stride: every so many pixels of a row and column is a
-    point of the cloud. alignment_relative, density_literal: losses.feature_alignment, losses.voxel_density; what departs from the text
+    point of the cloud. alignment_relative, density_literal, density_contrary: losses.feature_alignment, losses.voxel_density; what departs from the text
     there, and why.
     validate: the first share of every bag is held out and scored, and the weights that score best are the model; 0: the last ones are.
     validate_frames: at most so many held-out frames are scored.
@@ -90,10 +91,12 @@ class Config:
     density_eps: float = ranged(1e-4, 1e-12, 1)
     density_stride: int = ranged(2, 1, 16)  # type: ignore[assignment]
     density_literal: bool = False
+    density_contrary: float = ranged(1.0, 0, 1)
     validate: float = ranged(0.1, 0, 0.5)
     validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
     student: StudentConfig = field(default_factory=StudentConfig)
     s1: DepthNetConfig = field(default_factory=DepthNetConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     pose: PoseNetConfig = field(default_factory=PoseNetConfig)
     residual: ResidualNetConfig = field(default_factory=ResidualNetConfig)
     offset: OffsetNetConfig = field(default_factory=OffsetNetConfig)
@@ -125,10 +128,13 @@ class Config:
 
     def pairs_at(self, step: int) -> bool:
         """Whether a step's windows come with their neighbours."""
-        if not self.distance:
-            return True
+        return not self.distance or (self.learns_from_pairs and step % self.match_every == 0)
+
+    @property
+    def learns_from_pairs(self) -> bool:
+        """Whether any term asks for neighbours."""
         weights = (self.match, self.smooth, self.motion, self.velocity, self.style, self.alignment, self.density)
-        return (any(weights) or self.distance_mode in distance.WITH_MOTION) and step % self.match_every == 0
+        return any(weights) or (self.distance > 0 and self.distance_mode in distance.WITH_MOTION)
 
     @property
     def masks(self) -> tuple[str, ...]:

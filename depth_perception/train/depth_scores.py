@@ -12,6 +12,7 @@ from depth_perception.samples import Drives, full_view, held_out
 from depth_perception.train import metrics, pictures, robust_terms
 from depth_perception.train.depth_config import Config
 from depth_perception.train.depth_terms import pair_of, terms
+from depth_perception.train.device import home, onto
 from depth_perception.train.fit import Validation
 from depth_perception.train.logbook import Logbook
 
@@ -44,13 +45,15 @@ def score(networks: nn.ModuleDict, drives: Drives, config: Config) -> dict[str, 
     rows: dict[str, list[float]] = {"metric_abs_rel": [], "median_scaled_abs_rel": [], "match": []}
     if config.density:
         rows["hard_density"] = []
-    for data in held_out(drives, height=config.height, width=config.width, most=config.validate_frames):
+    device = home(networks)
+    for made in held_out(drives, height=config.height, width=config.width, most=config.validate_frames):
+        data = onto(device, made)
         rows["match"] += [terms(networks, data, config.plain)["match"].item()] * len(data["image"])
         if config.density:
             hard = robust_terms.density(pair_of(networks, data, config), config, hard=True)
             rows["hard_density"] += [hard.item()] * len(data["image"])
         estimates = networks["depth"](data["image"])[0][:, 0] * (data["K"][:, 1, 1] / config.canonical_focal_px).view(-1, 1, 1)
-        for estimate, truth in zip(estimates.numpy(), data["depth"][:, 0].numpy(), strict=True):
+        for estimate, truth in zip(estimates.cpu().numpy(), made["depth"][:, 0].numpy(), strict=True):
             for name, scaled in (("metric_abs_rel", False), ("median_scaled_abs_rel", True)):
                 errors = metrics.depth_errors(estimate, truth, median_scale=scaled)
                 rows[name] += [errors["abs_rel"]] if errors else []
@@ -66,5 +69,5 @@ def panels(networks: nn.ModuleDict, drives: Drives, config: Config, *, windows: 
         view = full_view(drive.images[i].shape[:2], height=config.height, width=config.width)
         image, K = view.image(drive.images[i]), view.K(drive.K)
         tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-        estimate = networks["depth"](tensor)[0][0, 0].numpy() * K[1, 1] / config.canonical_focal_px
+        estimate = networks["depth"](tensor.to(home(networks)))[0][0, 0].cpu().numpy() * K[1, 1] / config.canonical_focal_px
         yield pictures.depth(image, estimate, view.depth(drive.points[i], drive.K))

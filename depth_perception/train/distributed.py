@@ -123,21 +123,21 @@ class JointBatchNorm(_BatchNorm):
         self.running_var.lerp_(var * count / (count - 1), self.momentum)  # type: ignore[operator]
         return _Normalise.apply(x, self.weight, self.bias, mean, var, count, self.eps, self.world)
 
-    def _moments(self, x: Tensor) -> tuple[float, Tensor, Tensor]:
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The joint batch's values per channel, their means and variances."""
         mean, var = (each.double() for each in torch.batch_norm_update_stats(x.to(self.weight.dtype), None, None, 0.0))
         here = x.numel() // x.shape[1]
         # float64: the square of a mean that is far from 0 hides the variance of float32
         count, total, square = self.world.add(here * torch.stack([torch.ones_like(mean), mean, var + mean.square()]))
         mean = total / count
-        return count[0].item(), mean.to(self.weight.dtype), (square / count - mean.square()).clamp(min=0).to(self.weight.dtype)
+        return count[0], mean.to(self.weight.dtype), (square / count - mean.square()).clamp(min=0).to(self.weight.dtype)
 
 
 class _Normalise(torch.autograd.Function):
     """A batch norm whose mean and variance come from all processes, and depend on every process's x."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, count: float, eps: float,
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, count: Tensor, eps: float,
                 world: World) -> Tensor:
         ctx.save_for_backward(x, weight, mean, var)
         ctx.count, ctx.eps, ctx.world = count, eps, world
@@ -147,8 +147,9 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """With g = d loss / d y and x^ = (x - mean) / sigma: d x = weight / sigma (g - mean of g - x^ mean of g x^), means over all."""
         x, weight, mean, var = ctx.saved_tensors
+        none = mean.new_empty(0)  # nothing saved: as if mean and variance were given
         fixed, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True])  # as if mean and variance were given
+            gradient, x, weight, mean, var, none, none, False, ctx.eps, [True, True, True])
         joint = (ctx.world.add(torch.stack([of_weight, of_bias]).double()) / ctx.count).to(weight.dtype)
         scale = weight * (var + ctx.eps).rsqrt()
         return fixed - F.batch_norm(x, mean, var, scale * joint[0], scale * joint[1], eps=ctx.eps), of_weight, of_bias, *[None] * 5
@@ -171,9 +172,10 @@ def joined(timeout_s: float) -> Iterator[World]:
     world = World(rank, size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     signal.signal(signal.SIGTERM, _asked_to_end)
     try:
-        world._meet(lambda: dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s)))
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # what is told and gathered travels by gloo
+        world._meet(lambda: dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s)))
         yield world
-        world._meet(dist.barrier)
+        world.gather(None)
     except BadInput as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway, and has something to say first
         if not _speaks(store):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -23,21 +23,28 @@ from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.memory import keep_freed_memory
 from depth_perception.samples import ahead
 from depth_perception.train.checkpoint import CHECKPOINT, Snapshot, clear_leftovers, copied, load_checkpoint, save_checkpoint
+from depth_perception.train.compiled import compiled
+from depth_perception.train.device import DEVICES, chosen, onto
 from depth_perception.train.distributed import World
 from depth_perception.train.history import Budget, History
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.watch import Watch
 
-__all__ = ["CHECKPOINT", "Budget", "FitConfig", "History", "Validation", "fit", "one_cycle"]
+__all__ = ["CHECKPOINT", "FREE", "Budget", "FitConfig", "History", "Validation", "fit", "one_cycle"]
 
 Terms = Callable[[int, dict[str, Tensor]], dict[str, Tensor]]
+# None of these changes what is learned, but for rounding: a resumed run may have others.
+FREE = ("threads", "checkpoint_s", "snapshot_every", "timeout_s", "device", "loaders", "compile")
 
 
 @dataclass(frozen=True)
 class FitConfig:
     """learning_rate: its peak; warm_up: the share of the budget that climbs to it; a cosine then falls to zero.
     target: training also ends when the total's mean over 50 steps is no more than this (S1 step 1027); 0 is never.
-    clip: largest gradient norm. precision: "float32", or "bfloat16" where the processor has it.
+    clip: largest gradient norm. device: "auto" (train.device), "cpu" or "cuda". precision: "float32", or "bfloat16" where the processor
+    has it; geometry stays in float32, and in full: on a GPU convolutions use TF32 (torch's default), matrix products do not, since
+    theirs are the motions of points. compile: the networks' training passes by torch.compile. loaders: processes that make batches;
+    0 is a thread, enough for a CPU.
     validate_every: steps between scores of the held-out frames; the start and the last step are scored too.
     snapshot_every: steps between the states in memory that a run goes back to; checkpoint_s: least seconds between those that are
     also written to disk. explosion, patience: a total so many times its running median, so many steps in a row, is one.
@@ -51,7 +58,10 @@ class FitConfig:
     clip: float = ranged(5.0, 1e-6, 1e6)
     target: float = 0.0
     threads: int = ranged(2, 1, 1024)  # type: ignore[assignment]
+    device: str = "auto"
     precision: str = "float32"
+    compile: bool = False
+    loaders: int = ranged(0, 0, 256)  # type: ignore[assignment]
     validate_every: int = ranged(200, 1, 1e9)  # type: ignore[assignment]
     snapshot_every: int = ranged(20, 1, 1e9)  # type: ignore[assignment]
     checkpoint_s: float = ranged(120.0, 0, 1e9)
@@ -62,6 +72,8 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.device not in DEVICES:
+            raise BadInput(f"fit.device: wanted one of {', '.join(DEVICES)}, got {self.device!r}")
         if self.precision not in ("float32", "bfloat16"):
             raise BadInput(f"precision: wanted float32 or bfloat16, got {self.precision!r}")
 
@@ -81,6 +93,7 @@ def fit(
     terms: Terms,
     make: Callable[[int], dict[str, Tensor]],
     *,
+    unpack: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     out: Path,
     budget: Budget,
     config: FitConfig | None = None,
@@ -92,12 +105,14 @@ def fit(
     logbook: Callable[[int], Logbook] | None = None,
     world: World | None = None,
 ) -> History:
-    """Trains `networks` in place until the budget is used, with checkpoints in `out`; they end with the best weights that were seen.
+    """Trains `networks` in place until the budget is used, with checkpoints in `out`; they end with the best weights that were seen, on
+    the CPU. `terms` and `validation` find them, and the batches, on the device of `config`.
 
     A term or gradient that is no number, or a loss that explodes, is named; the weights and the optimiser go back to the last good
     state, the learning rate is halved and the batch skipped. BadInput when that happened too often.
 
     Args:
+        unpack: makes the batch of what `make` made, on the device: fewer bytes go there.
         identity: what a resumed run must share with the one before (bags, configuration).
         describe: (step, places in its batch) -> the frames in words.
         logbook: first step -> where to write the curves.
@@ -105,12 +120,19 @@ def fit(
             history; the first one alone scores, prints and writes.
     """
     config, world = config or FitConfig(), world or World()
+    device = chosen(config.device)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if config.compile and world.size > 1:
+        raise BadInput(f"fit.compile: wanted one process, got {world.size}")
     torch.set_num_threads(max(1, config.threads // world.local))
     keep_freed_memory()  # a third of a step
     if world.first:
         clear_leftovers(out)
     world.join(networks)
-    optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    networks.to(device)
+    optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu or None)
     history, best = History(), None
     if resume:
         snapshot, best, history = world.tell(lambda: load_checkpoint(out / CHECKPOINT, seed=seed, identity=identity or {}))
@@ -163,30 +185,37 @@ def fit(
 
     if history.step == 0:
         score()  # a model to start from is left as it is by a training that makes it worse
-    with closing(ahead(make, history.step)) as batches:
-        for batch in batches:
+    batches = closing(ahead(make, history.step, loaders=config.loaders, pin=on_gpu))
+    with batches as made, compiled(networks) if config.compile else nullcontext():
+        for packed in made:
             history.elapsed_s = world.tell(lambda: time.monotonic() - started)
             progress = budget.progress(history.step, history.elapsed_s)
             if progress >= 1 or (config.target and history.step >= 50 and sum(history.mean(50).values()) <= config.target):
                 break
             for group in optimiser.param_groups:
                 group["lr"] = history.rate * config.learning_rate * one_cycle(progress, config.warm_up)
-            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"), world.joint():
+            batch = onto(device, packed)
+            if unpack is not None:
+                batch = unpack(batch)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"), world.joint():
                 losses = terms(history.step, batch)
-            shares = torch.tensor([loss.item() for loss in losses.values()], dtype=torch.float64)
-            values = dict(zip(losses, world.add(shares).tolist(), strict=True))
+            shares = world.add(torch.stack([loss.detach().double() for loss in losses.values()]))
+            optimiser.zero_grad(set_to_none=True)
+            norm_on_device = torch.full_like(shares[:1], float("nan"))
+            if on_gpu or shares.isfinite().all():  # backwards from a place that is no number, a CPU's grid_sample writes anywhere
+                torch.stack(list(losses.values())).sum().backward()
+                world.add_gradients(networks)
+                norm_on_device = nn.utils.clip_grad_norm_(networks.parameters(), config.clip).double().view(1)
+            # All that is looked at comes in one piece: here alone a step waits for a GPU.
+            *judged, norm = torch.cat([shares, norm_on_device]).tolist()
+            values = dict(zip(losses, judged, strict=True))
             if reason := watch.judge(values):
                 recover(reason, batch)
                 values = {}
+            elif isfinite(norm):
+                optimiser.step()
             else:
-                optimiser.zero_grad(set_to_none=True)
-                torch.stack(list(losses.values())).sum().backward()
-                world.add_gradients(networks)
-                norm = nn.utils.clip_grad_norm_(networks.parameters(), config.clip).item()
-                if isfinite(norm):
-                    optimiser.step()
-                else:
-                    recover(f"the gradient of the terms {', '.join(values)} became {norm}", batch)
+                recover(f"the gradient of the terms {', '.join(values)} became {norm}", batch)
             history.step += 1
             history.rows.append({"step": history.step, **values})
             if log:
@@ -216,7 +245,7 @@ def fit(
         networks.load_state_dict(best)
     if log:
         log.close()
-    networks.eval()
+    networks.cpu().eval()
     return history
 
 

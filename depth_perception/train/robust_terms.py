@@ -44,7 +44,7 @@ def density(pair: Pair, config: Config, *, hard: bool = False) -> Tensor:
     with torch.autocast(depth.device.type, enabled=False):  # a coordinate of three digits would be in the wrong voxel
         return voxel_density.alignment(
             depth=depth, neighbour_depth=following, K=K, T_neighbour_image=pair.T_following_image, grid=config.density_grid,
-            eps=config.density_eps, literal=config.density_literal, hard=hard)
+            eps=config.density_eps, literal=config.density_literal, hard=hard, contrary=config.density_contrary)
 
 
 def style(networks: nn.ModuleDict, rebuilt: Tensor, image: Tensor, config: Config) -> Tensor:

@@ -174,6 +174,45 @@ def test_a_bare_wall_gains_nothing_by_flying_away():
         assert disagreeing(metres, PERSPECTIVE) > 0.9 * disagreeing(6.0, PERSPECTIVE), metres
 
 
+def test_what_moves_by_itself_is_left_out_where_it_contradicts():
+    # both depths are the truth, but the nearest box has driven on by three metres
+    (low, high), *others = street.BOXES
+    moved = tuple((*end[:2], end[2] + 3.0) for end in (low, high))
+    there = street.depth(T_NEXT_HERE, boxes=(moved, *others))
+    here, following = HERE.clone().requires_grad_(), there.clone().requires_grad_()
+    box = (HERE - 12).abs() < 1e-6
+    assert box.sum() > 100
+
+    def pulled(**options):
+        value = loss(here, following, grid=PERSPECTIVE, **options)
+        return value.item(), torch.autograd.grad(value, here)[0][box].abs().sum().item()
+
+    (cost, pull), (least, none) = pulled(), pulled(contrary=0.05)
+    assert least < 0.5 * cost and none < 0.05 * pull
+    assert torch.equal(loss(contrary=1.0), loss())
+
+
+@pytest.mark.parametrize("lateral", [0.05, -0.05])
+def test_a_wall_along_the_road_drifts_where_one_view_alone_is_taught(lateral):
+    # the car drives straight; the pose network says that it drifts by 5 cm, and the wall to the right may be anywhere
+    straight = motion(torch.tensor([[0, 0, 0, 0, 0, -1.0]], dtype=torch.float64))
+    said = motion(torch.tensor([[0, 0, 0, lateral, 0, -1.0]], dtype=torch.float64))
+    following = street.depth(straight)
+    x = voxel_density.points(HERE, street.K)[0, 0], voxel_density.points(following, street.K)[0, 0]
+    wall = [(each - 7).abs().view_as(HERE) < 1e-3 for each in x]
+    assert min(each.double().mean() for each in wall) > 0.2
+    alone = together = 0.0
+    for step in range(8):  # the grid's cells begin anywhere
+        grid = VoxelGrid((-1.2, -0.4, -3.0 + 0.15 * step / 8), (0.1, 0.1, 0.15), (24, 8, 40), "perspective")
+        farther = torch.zeros(2, dtype=torch.float64, requires_grad=True)  # by exp(farther), in t and in t + m
+        here = torch.where(wall[0], HERE * farther[0].exp(), HERE)
+        there = torch.where(wall[1], following * farther[1].exp(), following)
+        (gradient,) = torch.autograd.grad(loss(here, there, said, grid=grid), farther)
+        alone, together = alone + gradient[0].item() / 8, together + gradient.sum().item() / 8
+    assert alone * lateral > 0 and abs(alone) > 0.1  # the trap: nearer or farther, as the error of the motion says
+    assert abs(together) < 0.2 * abs(alone), (alone, together)
+
+
 def test_a_grid_has_numbers_of_its_unit():
     for unit in ("metres", "perspective"):
         with pytest.raises(BadInput, match=f"unit {unit} wants start and size of its own, such as start"):

@@ -2,7 +2,7 @@
 
 import errno
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -10,9 +10,10 @@ from torch import nn
 
 from depth_perception.frame import BadInput
 from depth_perception.train.checkpoint import load_checkpoint
-from depth_perception.train.fit import CHECKPOINT, Budget, FitConfig, History, Validation, fit, one_cycle
+from depth_perception.train.distributed import World
+from depth_perception.train.fit import CHECKPOINT, FREE, Budget, FitConfig, History, Validation, fit, one_cycle
 
-CONFIG = FitConfig(threads=1, checkpoint_s=0.0, snapshot_every=1, learning_rate=0.05)
+CONFIG = FitConfig(threads=1, device="cpu", checkpoint_s=0.0, snapshot_every=1, learning_rate=0.05)
 
 
 def line() -> nn.ModuleDict:
@@ -194,6 +195,70 @@ def test_it_ends_at_the_target(tmp_path):
     config = FitConfig(threads=1, learning_rate=0.05, target=1e3)
     history = fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=500), config=config)
     assert history.step == 50
+
+
+def test_a_bad_loss_never_reaches_the_weights(tmp_path):
+    """The gradient is there before the loss is judged: both come from the device in one piece."""
+    seen = {}
+    networks = line()
+
+    def terms(step, batch):
+        seen[step] = [x.detach().clone() for x in networks["line"].parameters()]
+        error = (networks["line"](batch["x"]) - batch["y"]).square().mean()
+        return {"fit": error, "wild": error.detach() * math.inf if step == 3 else 0 * error}
+
+    history = fit(networks, terms, make, out=tmp_path, budget=Budget(steps=5), config=CONFIG)
+    assert [each["step"] for each in history.recoveries] == [3] and history.rows[3] == {"step": 4}
+    assert all(torch.equal(a, b) for a, b in zip(seen[3], seen[4], strict=True))  # a snapshot was taken after every step
+    assert not all(torch.equal(a, b) for a, b in zip(seen[2], seen[3], strict=True))
+
+
+def test_only_training_passes_are_compiled(tmp_path, monkeypatch):
+    compiled = []
+
+    def compile(forward):
+        compiled.append(0)
+
+        def fast(*inputs):
+            compiled[-1] += 1
+            return forward(*inputs)
+
+        return fast
+
+    monkeypatch.setattr(torch, "compile", compile)
+    networks = line()
+    networks["fixed"] = nn.Linear(2, 2).requires_grad_(False)
+    names = list(networks.state_dict())
+
+    def scores(step):
+        networks["line"](make(0)["x"])
+        return {"score": 1.0}
+
+    fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=4), config=replace(CONFIG, compile=True, validate_every=1),
+        validation=Validation(scores, "score"))
+    assert compiled == [4] and list(networks.state_dict()) == names
+    networks.train()["line"](make(0)["x"])
+    assert compiled == [4]  # as it was
+    with pytest.raises(BadInput, match=r"fit\.compile: wanted one process, got 2"):
+        fit(line(), terms_of(line()), make, out=tmp_path, budget=Budget(steps=1), config=replace(CONFIG, compile=True), world=World(0, 2))
+
+
+def test_what_cannot_be_compiled_says_so(tmp_path, monkeypatch):
+    def compile(forward):
+        def fast(*inputs):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler\nand more")
+
+        return fast
+
+    monkeypatch.setattr(torch, "compile", compile)
+    networks = line()
+    with pytest.raises(BadInput, match=r"cannot compile Sequential on this machine \(no compiler\); leave it off"):
+        fit(networks, terms_of(networks), make, out=tmp_path, budget=Budget(steps=1), config=replace(CONFIG, compile=True))
+    assert networks["line"](make(0)["x"]).shape == (16, 1)
+
+
+def test_what_only_says_where_and_how_fast_is_free_to_change():
+    assert {each.name for each in fields(FitConfig)} >= set(FREE) >= {"device", "loaders", "compile", "threads"}
 
 
 def test_precision_is_checked(tmp_path):

@@ -1,0 +1,159 @@
+"""The recipe of `train student`: a student that approximates a frozen teacher, beside the terms of `train depth` (S5 claim 8, eq. 18).
+
+    python -m depth_perception train depth --network teacher --bag DRIVES --out out/teacher --minutes 25
+    python -m depth_perception train student --teacher out/teacher --bag DRIVES --out out/student --minutes 25
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depth_perception import model
+from depth_perception.frame import BadInput
+from depth_perception.losses import approximation
+from depth_perception.networks.load import build, load_weights
+from depth_perception.networks.student import StudentConfig
+from depth_perception.networks.teacher import Teacher
+from depth_perception.samples import Drives, held_out
+from depth_perception.train import depth, depth_scores, depth_terms
+from depth_perception.train.device import home, onto
+from depth_perception.train.fit import History, Validation
+from depth_perception.train.logbook import Logbook
+from depth_perception.train.student_config import ApproximationConfig, Config
+
+__all__ = ["ApproximationConfig", "Config", "terms", "train"]
+
+Stages = tuple[list[Tensor], list[Tensor], list[Tensor]]  # of the encoder, of the decoder, depths
+
+
+def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, config: Config, init: str | Path | None = None,
+          init_pose: str | Path | None = None, **options: Any) -> History:
+    """`train.depth.train` with a teacher: a model directory of `train depth --network teacher`.
+
+    The student is the one that the teacher was made for, unless the config asks for another one, which must have its shapes. A training
+    from nothing takes the teacher's pose network. BadInput: no teacher, or one for another student or another focal length.
+    """
+    taught = model.load(teacher)
+    network = _teacher(taught, teacher, config)
+    theirs = network.config.student
+    if config.student == StudentConfig():
+        config = replace(config, student=theirs)
+    if _shapes(config.student, config.approximation) != _shapes(theirs, config.approximation):
+        raise BadInput(f"--teacher {teacher}: it was made for {theirs}, the configuration asks for {config.student}")
+    teaching = Teaching(network)
+    sha = model.sha256(taught.weights("depth"))
+    recipe = depth.Recipe(
+        lambda networks, data, config: terms(networks, data, config, teaching),
+        lambda networks, drives, config, logbooks: validation(networks, drives, config, logbooks, teaching),
+        {"--teacher": sha}, {"teacher": {"path": str(teacher), "sha256": sha, "lineage": taught.lineage}})
+    if init is None and init_pose is None:
+        init_pose = teacher
+    return depth.train(bags, out, config=config, init=init, init_pose=init_pose, recipe=recipe, **options)
+
+
+class Teaching:
+    """A frozen teacher, on the device of what it is shown; under autocast it computes as the student does."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Stages:
+        """(B, 3, H, W) -> H of the encoder's and of the decoder's stages, and depths."""
+        if home(self.teacher) != image.device:
+            self.teacher.to(image.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self.teacher.bridged(image)
+
+
+class _Watched(nn.Module):
+    """A student whose first answer is kept with all its stages: the terms of `train depth` and eq. 18 share one pass."""
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+        self.seen: Stages | None = None
+
+    def with_features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        depths, encoded, decoded = self.student.with_stages(image)  # type: ignore[operator]
+        if self.seen is None:
+            self.seen = encoded, decoded, depths
+        return depths, encoded
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return self.with_features(image)[0]
+
+
+def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, teaching: Teaching) -> dict[str, Tensor]:
+    """The weighted terms of one batch: those of `train depth` where it has neighbours or distances are learned from, and eq. 18's."""
+    watched = _Watched(networks["depth"])
+    out: dict[str, Tensor] = {}
+    if "target" in data or config.distance:
+        out |= depth_terms.terms(nn.ModuleDict({**networks, "depth": watched}), data, config)
+    if config.approximation.wanted:
+        if watched.seen is None:
+            watched(data["image"])
+        assert watched.seen is not None
+        ours = [[x[: len(data["image"])] for x in maps] for maps in watched.seen]  # a pair's second images come behind
+        out |= _approximation(ours, teaching(data["image"]), config)
+    return out
+
+
+def _approximation(ours: Sequence[list[Tensor]], theirs: Stages, config: Config) -> dict[str, Tensor]:
+    weights, student = config.approximation, config.student
+    out = {}
+    if weights.encoder:
+        out["encoder"] = weights.encoder * approximation.stages(ours[0], theirs[0])
+    if weights.decoder:
+        out["decoder"] = weights.decoder * approximation.stages(ours[1], theirs[1])
+    if weights.disparity:
+        out["disparity"] = weights.disparity * approximation.disparities(
+            ours[2], theirs[2], min_depth=student.min_depth, max_depth=student.max_depth, form=weights.disparity_as)
+    return out
+
+
+def validation(networks: nn.ModuleDict, drives: Drives, config: Config, logbooks: list[Logbook], teaching: Teaching) -> Validation | None:
+    """The scores of `train depth` with "abs_rel_to_teacher"; that one chooses where no distances are learned from."""
+    ours = depth_scores.validation(networks, drives, config, logbooks)
+    if ours is None or not config.approximation.wanted:
+        return ours
+
+    def scores(step: int) -> dict[str, float]:
+        return ours.scores(step) | {"abs_rel_to_teacher": round(apart(networks["depth"], drives, config, teaching), 6)}
+
+    return Validation(scores, ours.criterion if ours.criterion == "metric_abs_rel" else "abs_rel_to_teacher")
+
+
+@torch.no_grad()
+def apart(student: nn.Module, drives: Drives, config: Config, teaching: Teaching) -> float:
+    """Mean of |x - z| / z over the held-out windows, x the student's finest depth and z the teacher's."""
+    each = []
+    for made in held_out(drives, height=config.height, width=config.width, most=config.validate_frames):
+        image = onto(home(student), made)["image"]
+        z = teaching(image)[2][0]
+        each += ((student(image)[0] - z).abs() / z).mean((1, 2, 3)).tolist()
+    return sum(each) / len(each)
+
+
+def _teacher(taught: model.Model, name: str | Path, config: Config) -> Teacher:
+    words = taught.networks.get("depth", {})
+    if words.get("class") != "Teacher":
+        raise BadInput(f"--teacher {name}: wanted a model of `train depth --network teacher`, its depth network is {words.get('class')}")
+    if taught.canonical_focal_px != config.canonical_focal_px:
+        raise BadInput(f"--teacher {name}: its metres are those of a focal length of {taught.canonical_focal_px:g} px, the "
+                       f"configuration's of canonical_focal_px {config.canonical_focal_px:g}")
+    network = build("depth", words)
+    load_weights(network, taught.weights("depth"))
+    assert isinstance(network, Teacher)
+    return network
+
+
+def _shapes(student: StudentConfig, weights: ApproximationConfig) -> tuple[object, ...]:
+    """What of a student is compared with its teacher's maps."""
+    widths = student.channels if weights.encoder or weights.decoder else ()
+    return (widths, student.scales, student.finest, student.min_depth, student.max_depth)
