@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     exported: list[models.Model] = []
 
     def finish(stage: Path, history: History) -> None:
-        exported.append(export(stage))
+        exported.append(export(stage, tell=print))
         _page(stage, exported[0], history, args.command_line)
 
     out = Path(args.out)

@@ -26,6 +26,7 @@ import onnx
 from torch import nn
 
 from depth_perception import model
+from depth_perception.engine import tensorrt_build, tensorrt_package
 from depth_perception.engine.selftest import BOUNDS
 from depth_perception.export import calibration as calibrations
 from depth_perception.export import float16, int8, proof
@@ -96,7 +97,10 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
         for name in networks:
             for precision, found in variants.items():
                 suffix = "" if precision == "fp32" else f".{precision}"
-                found[name]["sha256"] = model.sha256(stage / f"{name}{suffix}.onnx")
+                file = stage / f"{name}{suffix}.onnx"
+                found[name] |= {"sha256": model.sha256(file), "tensorrt_lacks": _lacking(file)}
+                if lacking := found[name]["tensorrt_lacks"]:
+                    tell(f"warning: {file.name}: TensorRT cannot run {'; '.join(lacking)}")
         target.mkdir(exist_ok=True)
         if is_copy:
             for name in trained.networks:
@@ -135,6 +139,11 @@ def _quantised(network: nn.Module, file: Path, calibration: calibrations.Calibra
             raise BadInput(f"{rounded.name}: {words} by {100 * cost[key]:.2g} %, allowed are {100 * most:.2g} %; nothing was written")
     differences = [proof.compare(network, each, shown, precision="int8", bound=BOUNDS["int8"]) for each in (rounded, cpu)]
     return {"difference": max(differences), "sha256_cpu": model.sha256(cpu), "convolutions": nodes, "on_the_bag": cost}
+
+
+def _lacking(file: Path) -> list[str] | None:
+    """The operators of a file that TensorRT's own parser refuses, by name and node; None where no package of it is installed."""
+    return tensorrt_build.unsupported(file) if tensorrt_package.packages() else None
 
 
 def _sized(opened: model.Model, size: tuple[int, int] | None) -> model.Model:
