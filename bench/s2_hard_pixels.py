@@ -39,8 +39,7 @@ from depth_perception.train import metrics
 # Nothing is held out: none is chosen by its photometric loss, which S2's terms are there to correct.
 RECIPE: dict[str, Any] = {
     "distance": 0.0, "motion": 0.0, "match_every": 1, "mask": "moved", "match_strides": [2, 4, 8], "validate": 0.0,
-    "fit": {"learning_rate": 0.001},
-}
+    "fit": {"learning_rate": 0.001}}
 PERSPECTIVE = {"unit": "perspective", "start": [-1.2, -0.4, -3.0], "size": [0.1, 0.1, 0.15], "count": [24, 8, 40]}
 VARIANTS: dict[str, dict[str, Any]] = {
     "S1": {},
@@ -49,7 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "style": {"style": 0.01},
     "mask": {"mask": "moved+weighted"},
 }
-VARIANTS["all"] = {key: value for variant in VARIANTS.values() for key, value in variant.items()}
+VARIANTS |= {"density+mask": VARIANTS["density"] | VARIANTS["mask"],
+             "all": {key: value for variant in VARIANTS.values() for key, value in variant.items()}}
 SHOWN = ("hard", *REGIONS, "easy")
 COLOURS = {"moving": (230, 50, 50), "flicker": (230, 220, 40), "reflecting": (60, 200, 220), "textureless": (90, 90, 230)}
 
@@ -103,8 +103,9 @@ def table(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for name in mine[0]["regions"]:
             values = [run["regions"][name] for run in mine]
             changes = [run["regions"][name] / plain[run["seed"]][name] - 1 for run in mine if run["seed"] in plain]
-            row["regions"][name] = {"abs_rel": float(np.mean(values)), "deviation": float(np.std(values)), "values": values,
-                                    "change": float(np.mean(changes)) if changes else None}
+            change = float(np.mean(changes)) if changes else None
+            mean, deviation = float(np.mean(values)), float(np.std(values))
+            row["regions"][name] = {"abs_rel": mean, "deviation": deviation, "values": values, "change": change}
         rows.append(row)
     return rows
 
@@ -126,13 +127,12 @@ def text(rows: list[dict[str, Any]]) -> str:
 def draw(bag: str, models: dict[str, Path], out: Path, *, count: int = 3) -> None:
     """Image, truth and each model's depth (at the truth's median), of the frames with most hard pixels of `count` stretches of a drive."""
     truth: dict[str, dict[int, np.ndarray]] = {"/truth/depth": {}, "/truth/hard": {}}
-    opened = Bag(bag)
-    for topic, kind, _, raw in opened.messages(list(truth)):
+    for topic, kind, _, raw in (opened := Bag(bag)).messages(list(truth)):
         message = opened.decode(kind, raw)
         image = decode.depth_image(message) if topic == "/truth/depth" else decode.image(message)[..., 0]
         truth[topic][decode.stamp_ns(message.header)] = image
     frames = [frame for frame in FrameReader(bag, pairing="nearest") if frame.stamp_ns in truth["/truth/hard"]]
-    parts = [part for part in np.array_split(np.arange(len(frames)), count) if len(part)]
+    parts = np.array_split(np.arange(len(frames)), min(count, len(frames)))
     chosen = [frames[max(part, key=lambda i: int((truth["/truth/hard"][frames[i].stamp_ns] > 0).sum()))] for part in parts]
     systems = {name: offline.depth_system(model.load(path)) for name, path in models.items()}
     rows = []
@@ -168,15 +168,14 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--picture", default="all", choices=list(VARIANTS), help="the variant drawn beside S1")
     parser.add_argument("--network", choices=["student", "s1"], default="s1")
-    parser.add_argument("--init-pose", default="models/student", help='a model whose pose network to start from, "" for a fresh one')
+    parser.add_argument("--init-pose", default="models/student", help='the model whose pose network to start from, "" for a fresh one')
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", help="fit.device of the trainings")
     parser.add_argument("--config", nargs="+", default=[], help="YAML over every variant's configuration, such as fit: {loaders: 2}")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
     parser.add_argument("--out", default="out/bench/s2")
     args = parser.parse_args()
-    budgets = {name: ["--" + name, str(value)] for name, value in (("minutes", args.minutes), ("steps", args.steps)) if value is not None}
-    if not budgets:
+    if not (budgets := {name: ["--" + name, str(n)] for name, n in (("minutes", args.minutes), ("steps", args.steps)) if n is not None}):
         parser.error("wanted --minutes, --steps or both")
     tables = {}
     for name, budget in budgets.items():

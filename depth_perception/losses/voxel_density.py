@@ -119,8 +119,8 @@ def alignment(*, depth: Tensor, neighbour_depth: Tensor, K: Tensor, T_neighbour_
     literal: every point counts one, as the text has it. Trap: then even the truth costs something, since each camera has a margin that
     the other does not see, and sees what it is nearer to with more pixels. By default only points that both cameras see are counted,
     a moved one as often as it covers pixels of t: (its depth in t+m / its depth in t)^2.
-    contrary: a pixel counts only where the other view sees it, and its depth there contradicts by no more than this (losses.agreement): what
-    moves by itself has two places and is no error, what one view hides has one. 1 counts all. It is another mask, so not with `literal`.
+    contrary: a pixel counts only where the two depths contradict each other by no more than this (losses.agreement): what moves by itself
+    is in two places and no error, what one view hides is in one. 1 counts all; `literal` does so too.
     hard: by the hard count, a metric without gradients. Pairs of which one view has no point in the grid are left out.
     Trap: it must teach both depths. A bare wall along the road may stand anywhere without a contradiction, and to move it in both views
     costs nothing; but each view alone is pulled, hard, to where the other one has it by the least error of the motion. Where one alone is

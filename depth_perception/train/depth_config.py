@@ -51,8 +51,8 @@ class Config:
     it, or from the image alone: the step takes a quarter less, but then density lets bare walls drift. alignment_stage: the depth
     encoder's stage whose outputs are F^D, at 1 / 2^(stage + 1). style_weights: of content, style and total variation;
     style_stages: how many of the frozen encoder's stages are compared. density_stride: every so many pixels of a row and column is a
-    point of the cloud. alignment_relative, density_literal, density_contrary: losses.feature_alignment, losses.voxel_density; what departs from the text
-    there, and why.
+    point of the cloud. alignment_relative, density_literal, density_contrary: losses.feature_alignment, losses.voxel_density; what
+    departs from the text there, and why.
     validate: the first share of every bag is held out and scored, and the weights that score best are the model; 0: the last ones are.
     validate_frames: at most so many held-out frames are scored.
     """
