@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import shared_cache
 from torch.utils.data import DataLoader, Dataset
 
 from depth_perception.frame import BadInput
@@ -87,6 +88,7 @@ def _by_processes(make: Callable[[int], Batch], start: int, loaders: int, pin: b
                        f"(/dev/shm)? Try fewer, or 0") from error
     finally:
         del batches  # and with it the processes
+        shared_cache.clear()  # what is still in it when Python ends complains, a traceback for each batch
 
 
 class _Steps(Dataset):
