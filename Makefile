@@ -11,7 +11,7 @@ TESTS = test
 VENV = .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
 PURE_VENV = .venv-pure-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # A tool that is missing would skip these; here nothing of them is even collected, so that nothing else skips in silence.
-IMPURE = nodes launch networks losses train world test_export.py test_samples.py test_real_drive.py
+IMPURE = nodes launch networks losses train world export test_export.py test_samples.py test_real_drive.py
 SUPPLY = requirements/ros-$(ROS).txt environment/install.sh environment/tf2_msgs.sh
 
 $(if $(wildcard requirements/ros-$(ROS).txt),,$(error ROS=$(ROS): wanted $(patsubst requirements/ros-%.txt,%,$(wildcard requirements/ros-*.txt))))
