@@ -175,7 +175,7 @@ def joined(timeout_s: float) -> Iterator[World]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # what is told and gathered travels by gloo
         world._meet(lambda: dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s)))
         yield world
-        world.gather(None)
+        world.gather(None) if torch.cuda.is_available() else world._meet(dist.barrier)
     except BadInput as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway, and has something to say first
         if not _speaks(store):
