@@ -44,11 +44,12 @@ PERSPECTIVE = {"unit": "perspective", "start": [-1.2, -0.4, -3.0], "size": [0.1,
 VARIANTS: dict[str, dict[str, Any]] = {
     "S1": {},
     "alignment": {"alignment": 0.01},
-    "density": {"density": 0.05, "density_grid": PERSPECTIVE},
+    "density": {"density": 0.005, "density_grid": PERSPECTIVE},
     "style": {"style": 0.01},
     "mask": {"mask": "moved+weighted"},
 }
-VARIANTS |= {"density+mask": VARIANTS["density"] | VARIANTS["mask"],
+VARIANTS |= {"alignment+mask": VARIANTS["alignment"] | VARIANTS["mask"],
+             "no density": VARIANTS["alignment"] | VARIANTS["mask"] | VARIANTS["style"],
              "all": {key: value for variant in VARIANTS.values() for key, value in variant.items()}}
 SHOWN = ("hard", *REGIONS, "easy")
 COLOURS = {"moving": (230, 50, 50), "flicker": (230, 220, 40), "reflecting": (60, 200, 220), "textureless": (90, 90, 230)}
@@ -65,9 +66,9 @@ def done(args: argparse.Namespace, folder: Path, budget: list[str], variant: str
         for text in args.config:
             config = merged(config, yaml.safe_load(Path(text).read_text()))
         (place / "config.yaml").write_text(yaml.safe_dump(config))
-        start = ["--init-pose", args.init_pose] if args.init_pose else []
+        start = ["--init", args.init] if args.init else ["--init-pose", args.init_pose] if args.init_pose else []
         package(place / "train.log", "train", "depth", "--bag", *args.bags, "--config", str(place / "config.yaml"), *start, *budget,
-                "--network", args.network, "--seed", str(seed), "--batch", str(args.batch), "--out", str(place / "model"),
+                *([] if args.init else ["--network", args.network]), "--seed", str(seed), "--batch", str(args.batch), "--out", str(place / "model"),
                 "--json", str(place / "train.json"))
         package(place / "evaluate.log", "evaluate", "depth", "--bag", *args.held, "--truth", "/truth/depth", "--regions", "/truth/hard",
                 "--model", str(place / "model"), "--json", str(place / "scores.json"))
@@ -168,6 +169,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--picture", default="all", choices=list(VARIANTS), help="the variant drawn beside S1")
     parser.add_argument("--network", choices=["student", "s1"], default="s1")
+    parser.add_argument("--init", help="the model to go on from with every variant, instead of a fresh depth network")
     parser.add_argument("--init-pose", default="models/student", help='the model whose pose network to start from, "" for a fresh one')
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", help="fit.device of the trainings")
@@ -190,7 +192,7 @@ def main() -> None:
             for bag in args.held:
                 draw(bag, shown, Path(args.out) / f"{Path(bag).stem}_{name}.png")
     said = {"name": "s2_hard_pixels", "bags": [Path(bag).name for bag in args.bags], "held": [Path(bag).name for bag in args.held],
-            "network": args.network, "init_pose": args.init_pose, "batch": args.batch, "jobs": args.jobs, "device": args.device,
+            "network": args.network, "init": args.init, "init_pose": args.init_pose, "batch": args.batch, "jobs": args.jobs, "device": args.device,
             "recipe": RECIPE, "variants": {name: VARIANTS[name] for name in args.variants}, "tables": tables}
     write_atomically(Path(args.out) / "s2_hard_pixels.json", as_json(said))
 

@@ -20,7 +20,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_LATCHED = re.compile(rb"durability: (transient_local|1)\b")
+_LATCHED = re.compile(r"durability: (transient_local|1)\b")
 MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END, _FOOTER = 0x03, 0x04, 0x05, 0x06, 0x0F, 0x02
 
@@ -48,15 +48,20 @@ class Scan:
 
     Attributes:
         skipped: sentences on what could not be read; complete after `messages` has run to its end.
-        latched: topics that somebody offered as transient local; likewise.
+        offers: topic -> rosbag2's YAML of the QoS profiles that it was offered with; likewise.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.skipped: list[str] = []
-        self.latched: set[str] = set()
+        self.offers: dict[str, str] = {}
         self._definitions: dict[int, Definition] = {}
         self._channels: dict[int, tuple[str, Definition, str]] = {}
+
+    @property
+    def latched(self) -> set[str]:
+        """Topics that somebody offered as transient local."""
+        return {topic for topic, offers in self.offers.items() if _LATCHED.search(offers)}
 
     def messages(self) -> Iterator[Record]:
         """Every whole message."""
@@ -129,14 +134,25 @@ class Scan:
                 channel, schema = struct.unpack_from("<HH", body)
                 topic, position = _text(body, 4)
                 serialization, position = _text(body, position)
-                if _LATCHED.search(body[position:]):  # its metadata: the QoS profiles as YAML
-                    self.latched.add(topic)
+                self.offers[topic] = _offers(body, position)
                 self._channels[channel] = (topic, self._definitions[schema], serialization)
             elif opcode == _MESSAGE:
                 channel, _, log_ns = struct.unpack_from("<HIQ", body)
                 yield Record(*self._channels[channel], log_ns, bytes(body[22:]))
         except (struct.error, KeyError, UnicodeDecodeError):
             self.skipped.append(f"a record near byte {at} is damaged")
+
+
+def _offers(body: memoryview, position: int) -> str:
+    """offered_qos_profiles of a channel's metadata, a map of strings."""
+    end = position + 4 + struct.unpack_from("<I", body, position)[0]
+    position += 4
+    while position < end:
+        key, position = _text(body, position)
+        value, position = _text(body, position)
+        if key == "offered_qos_profiles":
+            return value
+    return ""
 
 
 def _text(body: memoryview, position: int) -> tuple[str, int]:

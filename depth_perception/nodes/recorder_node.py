@@ -1,15 +1,12 @@
-"""`ros2 run depth_perception recorder_node`: topics -> a rosbag2 directory, as serialised bytes, with every drop counted."""
+"""`ros2 run depth_perception recorder_node`: topics -> rosbag2 directories, as serialised bytes, with every drop counted."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import time
-from collections import Counter
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -18,184 +15,259 @@ from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from std_srvs.srv import SetBool, Trigger
 
 from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory
 from depth_perception.nodes import encode
 from depth_perception.nodes.interrupt import Interrupt, leave_at_once
-from depth_perception.nodes.message_types import definition, message_class
-from depth_perception.nodes.parameters import NEVER, described_as
-from depth_perception.record import QueuedWriter
+from depth_perception.nodes.parameters import NEVER, Configs, described_as
+from depth_perception.nodes.recorder_topics import Topics
+from depth_perception.nodes.recorder_triggers import Triggers
+from depth_perception.record import FOREVER, Config, Recording, health
+from depth_perception.record.config import GB, MB
 
-_LOOK_S, _REPORT_S, _PATIENCE_S, _CLOSE_S = 0.2, 1.0, 2.0, 1.2
-# How many messages of a topic DDS keeps for this node while it is busy.
-_DEPTH = 100
-
-
-class _Topic(NamedTuple):
-    type_name: str
-    reliable: bool
-    latched: bool
-    subscription: Any
+_LOOK_S, _REPORT_S = 0.2, 1.0
+# A launch sends its next signal five seconds after the first.
+_CLOSE_S, _PATIENCE_S = 4.0, 4.7
+_CLOCK_JUMP_S = 0.5
 
 
 class Recorder(Node):
-    """Subscribes to what is published, hands the bytes to a `QueuedWriter`, and says once a second how it goes.
+    """Subscribes to what is published, hands the bytes to a `Recording`, and says once a second how it goes.
 
-    Messages are stamped by the node's clock; under sim time recording begins with the first /clock, so that a bag has one time.
-
-    Attributes:
-        failed: nothing can be written any more.
+    Messages are logged at the time of arrival, by a clock that starts with the system's and never jumps: a bag has one time. Under sim
+    time it is /clock's, and recording begins with it.
     """
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        path = self._declare("path", "", "Directory of the new bag; empty: drive_ and the time, in the current directory.")
+        path = self._declare("path", "", "Directory of the new bag, or of the snapshots; empty: drive_ and the time, where it was started.")
         topics = self._declare("topics", [""], "Topics to record; none, or an empty name: every topic whose type is installed.")
-        self._exclude = self._declare("exclude", "", "Topics that are not recorded: a regular expression for the whole name.")
-        queue_mb = self._declare("queue_mb", 256, "Megabytes that may wait for the disk; what comes on top is dropped.", (1, 65536))
-        try:
-            re.compile(self._exclude)
-        except re.error as error:
-            raise BadInput(f"exclude: {self._exclude!r} is no regular expression ({error})") from None
-        self._listed = [self.resolve_topic_name(topic) for topic in topics if topic]
-        self._topics: dict[str, _Topic] = {}
-        self._lost: Counter[str] = Counter()
-        self._numbers: dict[str, int] = {}
-        self._named: set[str] = set()
-        self._gone_before = 0
-        self._begun = time.monotonic()
-        folder = Path(path or time.strftime("drive_%Y_%m_%d-%H_%M_%S")).expanduser()
-        self._writer = QueuedWriter(folder, queue_bytes=queue_mb * 1_000_000)
+        exclude = self._declare("exclude", "", "Topics that are not recorded: a regular expression for the whole name.")
+        throttle = self._declare("throttle", [""], "TOPIC=HZ: no more than so many messages a second of a topic, by their arrival.")
+        self._end_on_error = self._declare("end_on_error", False, "End, with code 1, when nothing can be written any more.")
+        duration_s = self._declare("duration_s", 0.0, "End after so many seconds; 0: when a signal comes.", (0, 1e9))
+        self._config: Config = Configs(self, {"": (Config, NEVER)}, lambda prefix, config: None)[""]
+        self._path = Path(path or time.strftime("drive_%Y_%m_%d-%H_%M_%S")).expanduser()
+        self._wall_ns, self._steady_ns = time.time_ns(), time.monotonic_ns()
+        self._uses_sim_time = self.get_parameter("use_sim_time").value
+        self._end_ns = self._steady_ns + int(duration_s * 1e9) if duration_s else FOREVER
+        self._sim_ns = 0
+        self._notes: dict[str, str] = {}
+        self._told = 0
+        self._topics: Topics | None = None
+        self._recording = Recording(self._config, summary=self._summary)
+        self._topics = Topics(self, self._recording, exclude=exclude, clock=self._log_ns,
+                              listed=[self.resolve_topic_name(topic) for topic in topics if topic])
+        for text in filter(None, throttle):
+            topic, _, hz = text.rpartition("=")
+            try:
+                self._recording.throttle(self.resolve_topic_name(topic), float(hz))
+            except ValueError:  # BadInput is one
+                raise BadInput(f"throttle: wanted TOPIC=HZ, got {text!r}") from None
+        self._triggers = None
+        if self._config.mode == "snapshot":
+            self._triggers = Triggers(self, self._config.triggers, self._snapshot)
+            _make_folder(self._path)
+        else:
+            self._recording.record(self._path)
+        self._before = self._load()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_service(SetBool, "~/record", self._on_record)
+        self.create_service(SetBool, "~/pause", self._on_pause)
+        self.create_service(Trigger, "~/split", self._on_split)
+        self.create_service(Trigger, "~/snapshot", self._on_snapshot)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # sim time may stand still; looking and reporting must not
         self.create_timer(_LOOK_S, self._look, clock=steady)
         self.create_timer(_REPORT_S, self._report, clock=steady)
-        self.get_logger().info(f"recording into {folder}")
+        self.get_logger().info(f"{'snapshots go' if self._triggers else 'recording'} into {self._path}")
 
     @property
-    def failed(self) -> bool:
-        return bool(self._writer.error)
+    def ended(self) -> bool:
+        """Whether it is time to close."""
+        return time.monotonic_ns() >= self._end_ns or bool(self._end_on_error and self._recording.error)
 
     def close(self) -> bool:
         """Finishes the bag within the time that a signal leaves, and says what became of it; False: it could not be finished."""
-        whole = self._writer.close(_CLOSE_S)
-        counts = self._writer.counts
-        written = sum(count.written for count in counts.values())
-        dropped = {topic: count.dropped + self._lost[topic] for topic, count in counts.items()}
-        gone = ", ".join(f"{count} of {topic}" for topic, count in dropped.items() if count) or "none"
+        path = self._recording.path
+        whole = self._recording.close(_CLOSE_S)
+        self._tell()
+        seen = self._topics.health if self._topics else {}
+        counts = {topic: each.counts for topic, each in seen.items()}
+        gone = ", ".join(f"{count} of {topic}" for topic, each in seen.items() if (count := each.counts.dropped + each.lost)) or "none"
         say = self.get_logger().info if whole and gone == "none" else self.get_logger().warning
-        say(f"{self._writer.error or self._writer.path}: {written} messages of {len(counts)} topics written; not recorded: {gone}")
+        written = sum(count.written for count in counts.values())
+        say(f"{self._recording.error or path or self._path}: {written} messages of {len(counts)} topics written; not recorded: {gone}")
         return whole
 
     def _declare(self, name: str, default: Any, meaning: str, limits: tuple[float, float] | None = None) -> Any:
         return self.declare_parameter(name, default, described_as(meaning, NEVER, limits, default)).value
 
+    def _log_ns(self) -> int:
+        if self._uses_sim_time:
+            return self.get_clock().now().nanoseconds
+        return self._wall_ns + time.monotonic_ns() - self._steady_ns
+
     def _look(self) -> None:
-        """Subscribes to what has appeared, and anew where publishers now offer something else."""
-        if self._now() == 0:
+        now_ns = self._log_ns()
+        assert self._topics is not None
+        if now_ns == 0:
             return
-        for topic, types in self.get_topic_names_and_types():
-            if self._is_wanted(topic):
-                self._follow(topic, types)
+        if self._uses_sim_time and now_ns < self._sim_ns - 1e9:
+            self._recording.split()
+            self._note("clock", f"/clock went back by {(self._sim_ns - now_ns) * 1e-9:.1f} s: the bag's next file begins there")
+        self._sim_ns = now_ns
+        self._topics.look()
+        if self._triggers is not None:
+            stall_s = self._config.triggers.stall_s
+            self._triggers.look(self._topics.stalled(stall_s) if stall_s else [])
+        self._recording.advance(now_ns)
+        self._tell()
 
-    def _now(self) -> int:
-        return self.get_clock().now().nanoseconds
+    def _tell(self) -> None:
+        """Names the bags that were finished since."""
+        for bag in self._recording.bags[self._told:]:
+            self.get_logger().info(f"{bag} is finished")
+        self._told = len(self._recording.bags)
 
-    def _is_wanted(self, topic: str) -> bool:
-        hidden = "/_" in topic
-        return (topic in self._listed if self._listed else not hidden) and not re.fullmatch(self._exclude, topic)
+    def _note(self, name: str, sentence: str) -> None:
+        self._notes[name] = sentence
+        self.get_logger().warning(sentence)
 
-    def _follow(self, topic: str, types: list[str]) -> None:
-        offers = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
-        if not offers:
-            return
-        if len(types) > 1:
-            self._name(f"{topic} has several types, {', '.join(types)}: not recorded")
-            return
-        # A subscription that asks for more than a publisher offers gets nothing from it.
-        reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
-        latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
-        known = self._topics.get(topic)
-        if known is not None and known[:3] == (types[0], reliable, latched):
-            return
-        message_type = message_class(types[0])
-        if message_type is None:
-            self._name(f"{topic} is {types[0]}, which is not installed: not recorded")
-            return
+    def _snapshot(self, reason: str) -> str:
+        """Begins a snapshot, or makes the one that is being written last longer; the sentence that tells of it."""
+        until_ns = self._log_ns() + int(self._config.post_roll_s * 1e9)
+        open_one = self._recording.path
+        path = open_one or _free_name(self._path / time.strftime("%Y_%m_%d-%H_%M_%S"))
         try:
-            self._writer.add_topic(topic, types[0], definition=definition(types[0]), reliable=reliable, latched=latched)
+            self._recording.record(path, until_ns=until_ns)
         except BadInput as error:
-            self._name(f"{error}: not recorded")
-            return
-        if known is not None:
-            self.destroy_subscription(known.subscription)
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=_DEPTH,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-        )
-        subscription = self.create_subscription(message_type, topic, partial(self._on_message, topic), qos, raw=True)
-        self._topics[topic] = _Topic(types[0], reliable, latched, subscription)
+            self._note("snapshot", f"{reason}: {error}")
+            return str(error)
+        self._notes["snapshot"] = f"{self._notes['snapshot']}; {reason}" if open_one and "snapshot" in self._notes else reason
+        self.get_logger().info(f"snapshot {path.name}: {reason}")
+        return f"{path}, until {self._config.post_roll_s:g} s from now"
 
-    def _on_message(self, topic: str, cdr: bytes, info: dict[str, Any]) -> None:
-        self._writer.put(topic, cdr, self._now())
-        # Publishers count what they send. With one of them, a gap is what DDS lost, or overwrote before this node came to take it.
-        number = info["publication_sequence_number"]
-        if number is not None:
-            missing = number - self._numbers.get(topic, number - 1) - 1
-            if missing > 0 and self._topics[topic].subscription.get_publisher_count() == 1:
-                self._lost[topic] += missing
-            self._numbers[topic] = number
+    def _on_record(self, request: Any, response: Any) -> Any:
+        path = self._recording.path
+        if request.data and path is None:
+            try:
+                self._recording.record(next_path := _free_name(self._path))
+                response.success, response.message = True, f"recording into {next_path}"
+            except BadInput as error:
+                response.success, response.message = False, str(error)
+        elif request.data:
+            response.success, response.message = False, f"already recording into {path}"
+        elif path is None:
+            response.success, response.message = False, "nothing is being recorded"
+        else:
+            self._recording.finish()
+            response.success, response.message = True, f"{path} ends here"
+        return response
 
-    def _name(self, sentence: str) -> None:
-        """Says something once."""
-        if sentence not in self._named:
-            self._named.add(sentence)
-            self.get_logger().warning(sentence)
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        self._recording.paused = request.data
+        response.success, response.message = True, "paused: nothing but static transforms is taken" if request.data else "going on"
+        return response
+
+    def _on_split(self, request: Any, response: Any) -> Any:
+        response.success = self._recording.path is not None
+        response.message = "the next message goes into the next file" if response.success else "nothing is being recorded"
+        self._recording.split()
+        return response
+
+    def _on_snapshot(self, request: Any, response: Any) -> Any:
+        if self._triggers is None:
+            response.success, response.message = False, f"mode is {self._config.mode}: snapshots are made with mode:=snapshot"
+        else:
+            response.message = self._snapshot("asked for")
+            response.success = self._recording.path is not None
+        return response
+
+    def _summary(self) -> dict[str, str]:
+        seen = dict(self._topics.health) if self._topics else {}
+        return health.summary(seen, self._notes | {"recorder": f"mode {self._config.mode}, compression {self._config.compression}"})
+
+    def _load(self) -> health.Load:
+        seen = list(self._topics.health.values()) if self._topics else []
+        gone = sum(each.counts.dropped + each.lost for each in seen)
+        return health.Load(time.monotonic(), self._recording.queued_bytes, self._recording.written_bytes, _free_bytes(self._path), gone)
 
     def _report(self) -> None:
-        counts = dict(self._writer.counts)
-        gone = sum(count.dropped for count in counts.values()) + self._lost.total()
-        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: recording", level=DiagnosticStatus.WARN)
-        silent = [topic for topic in self._listed if topic not in self._topics]
-        if self._writer.error:
-            status.level, status.message = DiagnosticStatus.ERROR, self._writer.error
-        elif gone > self._gone_before:
-            status.message = f"{gone - self._gone_before} messages not recorded since the last report"
-        elif self._now() == 0:
-            status.message = "waiting for /clock, use_sim_time is true"
-        elif silent and time.monotonic() - self._begun > _PATIENCE_S:
-            status.message = f"nobody publishes {', '.join(silent)}"
-        else:
-            status.level, status.message = DiagnosticStatus.OK, f"recording {len(counts)} topics"
-        if status.level == DiagnosticStatus.WARN:
-            self._name(status.message)
-        self._gone_before = gone
-        values = {
-            "path": self._writer.path,
-            "queue_mb": f"{self._writer.queued_bytes / 1e6:.1f}",
-            "disk_free_gb": f"{shutil.disk_usage(self._writer.path).free / 1e9:.1f}",
-        }
-        for topic, count in counts.items():
-            values |= {
-                f"{topic} received": count.received,
-                f"{topic} written": count.written,
-                f"{topic} dropped": count.dropped,
-                f"{topic} lost": self._lost[topic],
-            }
+        assert self._topics is not None
+        before, now = self._before, self._load()
+        self._before = now
+        drift_s = (time.time_ns() - self._wall_ns - (time.monotonic_ns() - self._steady_ns)) * 1e-9
+        if abs(drift_s) > _CLOCK_JUMP_S and "clock" not in self._notes and not self._uses_sim_time:
+            self._note("clock", f"the system's clock was set by {drift_s:+.1f} s while recording; log times go on steadily")
+        found = health.findings(self._config, before, now)
+        if self._log_ns() == 0:
+            found.append("waiting for /clock, use_sim_time is true")
+        found += self._topics.notes()
+        if self._triggers is not None and (missing := self._triggers.missing()):
+            found.append(f"nobody publishes {', '.join(missing)}, which a trigger wants")
+        for sentence in found:
+            self._topics.once(sentence)
+        path, bytes_per_s = self._recording.path, health.rate(before, now)
+        state = "paused" if self._recording.paused else f"recording {len(self._topics)} topics" if path else "waiting"
+        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: recording", level=DiagnosticStatus.OK, message=state)
+        if self._recording.error:
+            status.level, status.message = DiagnosticStatus.ERROR, self._recording.error
+            self._topics.once(self._recording.error)
+        elif found:
+            status.level, status.message = DiagnosticStatus.WARN, "; ".join(found)
+        left = health.minutes_left(self._config, now, bytes_per_s)
+        values: dict[str, Any] = {
+            "path": path or self._path,
+            "state": state,
+            "queue_mb": f"{now.queued / MB:.1f}",
+            "mb_per_s": f"{bytes_per_s / MB:.1f}",
+            "bag_mb": f"{self._recording.size / MB:.1f}",
+            "disk_free_gb": "unknown" if now.free is None else f"{now.free / GB:.1f}",
+            "minutes_left": "no end in sight" if left is None else f"{left:.0f}",
+        } | self._notes
+        for topic, each in list(self._topics.health.items()):
+            values |= {f"{topic} {name}": value for name, value in each.values().items()}
+            if period_s := each.pace.period_s:
+                values[f"{topic} hz"] = f"{1 / period_s:.2f}"
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        self._diagnostics.publish(DiagnosticArray(header=encode.header(self._now(), ""), status=[status]))
+        self._diagnostics.publish(DiagnosticArray(header=encode.header(self.get_clock().now().nanoseconds, ""), status=[status]))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".recorder"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(f"{path}: snapshots cannot be written there ({error.strerror})") from None
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or with _2, _3, ... where there is something already."""
+    number = 1
+    while (free := path if number == 1 else path.with_name(f"{path.name}_{number}")).exists():
+        number += 1
+    return free
+
+
+def _free_bytes(path: Path) -> int | None:
+    for place in (path, *path.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except OSError:
+            continue
+    return None
 
 
 def main(argv: list[str] | None = None) -> int:
     """Records until a signal comes. 0: the bag is whole; 1: it could not be finished, what is in it can be read; 2: bad input."""
     leave_at_once()
     keep_freed_memory()
-    interrupt = Interrupt(last_resort=1)
+    interrupt = Interrupt(last_resort=1, patience_s=_PATIENCE_S)
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         recorder = Recorder()
@@ -206,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(recorder)
     try:
-        while not (interrupt.came or recorder.failed):
+        while not (interrupt.came or recorder.ended):
             executor.spin_once(timeout_sec=_LOOK_S)
     finally:
         whole = recorder.close()

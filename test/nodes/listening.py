@@ -12,14 +12,18 @@ from typing import Any
 
 
 class Program:
-    """`python -m depth_perception.nodes.NAME ...` on the loopback, in this process's domain; what it says goes to files."""
+    """`python -m depth_perception.nodes.NAME ...`, or `python -m depth_perception NAME ...`, on the loopback, in this process's domain.
 
-    def __init__(self, folder: Path, name: str, *arguments: Any, env: dict[str, str] | None = None) -> None:
+    What it says goes to files.
+    """
+
+    def __init__(self, folder: Path, name: str, *arguments: Any, env: dict[str, str] | None = None, is_verb: bool = False) -> None:
         from depth_perception.nodes.transport import environment, private_domain
 
         place = folder / f"{name}{len(list(folder.glob(f'{name}*.out')))}"
         self._out, self._err = place.with_suffix(".out"), place.with_suffix(".err")
-        command = [sys.executable, "-m", f"depth_perception.nodes.{name}", *map(str, arguments)]
+        module = ["depth_perception", name] if is_verb else [f"depth_perception.nodes.{name}"]
+        command = [sys.executable, "-m", *module, *map(str, arguments)]
         with self._out.open("w") as out, self._err.open("w") as err:
             environ = environment(loopback=True, domain=private_domain()) | (env or {})
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environ)

@@ -5,6 +5,8 @@ import signal
 
 import numpy as np
 import pytest
+import yaml
+from rosbags import rosbag2
 
 pytest.importorskip("rclpy")
 pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment builds where cmake and g++ are")
@@ -220,3 +222,167 @@ def test_parameters_are_described_and_fixed(graph, tmp_path):
         assert descriptor.description.endswith("Cannot change while the node runs.")
     assert answer.result().descriptors[3].integer_range[0].to_value == 65536
     assert recorder.end(signal.SIGINT) == 0
+
+
+def asked(listener, recorder, name, data=None):
+    """(success, message) of a service of the recorder."""
+    from std_srvs.srv import SetBool, Trigger
+
+    kind = Trigger if data is None else SetBool
+    client = listener.node.create_client(kind, f"/recorder/{name}")
+    listener.until(client.service_is_ready, recorder)
+    answer = client.call_async(kind.Request() if data is None else kind.Request(data=data))
+    listener.until(answer.done, recorder)
+    return answer.result().success, answer.result().message
+
+
+def texts(path):
+    bag = Bag(path)
+    return [bag.decode(kind, raw).data for topic, kind, _, raw in bag.messages() if topic == "/word"]
+
+
+class Speaker:
+    """Says one word after another, each when the recorder has taken the one before."""
+
+    def __init__(self, listener, recorder, topic="/word"):
+        from std_msgs.msg import String
+
+        self.topic, self.count, self._listener, self._recorder, self._type = topic, 0, listener, recorder, String
+        self._publisher = listener.node.create_publisher(String, topic, 10)
+        listener.until(lambda: self._publisher.get_subscription_count() == 1, recorder)
+
+    def say(self, text):
+        self.count += 1
+        self._publisher.publish(self._type(data=text))
+        self._listener.until(lambda: count(self._listener, self.topic, "received") == self.count, self._recorder)
+
+
+def test_start_stop_pause_and_split_by_service(graph, tmp_path):
+    start, listener = graph
+    recorder = record(start, tmp_path / "new", "topics:=[/word]", "compression:=lz4")
+    speaker = Speaker(listener, recorder)
+    speaker.say("one")
+    assert asked(listener, recorder, "split") == (True, "the next message goes into the next file")
+    speaker.say("two")
+    assert asked(listener, recorder, "pause", True)[0]
+    speaker.say("unheard")
+    listener.until(lambda: status(listener)[1].get("state") == "paused", recorder)
+    assert asked(listener, recorder, "pause", False)[0]
+    speaker.say("three")
+    assert asked(listener, recorder, "record", True) == (False, f"already recording into {tmp_path / 'new'}")
+    assert asked(listener, recorder, "record", False) == (True, f"{tmp_path / 'new'} ends here")
+    listener.until(lambda: (tmp_path / "new" / "metadata.yaml").exists() and status(listener)[1].get("state") == "waiting", recorder)
+    assert asked(listener, recorder, "split") == (False, "nothing is being recorded")
+    speaker.say("unheard, too")
+    assert asked(listener, recorder, "record", True) == (True, f"recording into {tmp_path / 'new_2'}")
+    speaker.say("four")
+    assert asked(listener, recorder, "snapshot") == (False, "mode is continuous: snapshots are made with mode:=snapshot")
+    assert recorder.end(signal.SIGINT) == 0
+    assert [texts(tmp_path / "new" / f"new_{i}.mcap") for i in (0, 1)] == [["one"], ["two", "three"]]
+    assert texts(tmp_path / "new_2") == ["four"]
+    with rosbag2.Reader(tmp_path / "new_2") as reader:
+        assert {connection.topic: connection.msgcount for connection in reader.connections} == {"/word": 1}
+    said = yaml.safe_load((tmp_path / "new_2" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]["custom_data"]
+    assert said["/word"] == "received 6, written 4, dropped 0, lost 0, gaps 0, not asked for 2"
+
+
+def test_a_snapshot_by_service_by_a_message_and_by_motion(graph, tmp_path):
+    from nav_msgs.msg import Odometry
+    from std_msgs.msg import Empty
+
+    start, listener = graph
+    recorder = record(start, tmp_path / "shots", "topics:=[/word]", "mode:=snapshot", "pre_roll_s:=600.0", "post_roll_s:=0.0",
+                      "triggers.topic:=/now", "triggers.speed_mps:=20.0", "triggers.motion_topic:=/odometry")
+    listener.until(lambda: "nobody publishes /now, /odometry, which a trigger wants" in status(listener)[0], recorder)
+    speaker = Speaker(listener, recorder)
+
+    def shots():
+        return sorted(file.parent.name for file in (tmp_path / "shots").glob("*/metadata.yaml"))
+
+    def shot(number):
+        listener.until(lambda: len(shots()) == number, recorder)
+        (new,) = set(shots()) - seen
+        seen.add(new)
+        values = yaml.safe_load((tmp_path / "shots" / new / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+        return texts(tmp_path / "shots" / new), values["custom_data"]["snapshot"]
+
+    seen = set()
+    speaker.say("a")
+    speaker.say("b")
+    done, message = asked(listener, recorder, "snapshot")
+    assert done and message.startswith(f"{tmp_path / 'shots'}/")
+    assert shot(1) == (["a", "b"], "asked for")
+
+    now = listener.node.create_publisher(Empty, "/now", 10)
+    listener.until(lambda: now.get_subscription_count() == 1, recorder)
+    speaker.say("c")
+    now.publish(Empty())
+    assert shot(2) == (["c"], "a message on /now")
+
+    odometry = listener.node.create_publisher(Odometry, "/odometry", 10)
+    listener.until(lambda: odometry.get_subscription_count() == 1, recorder)
+    speaker.say("d")
+    for speed in (10.0, 25.0, 25.0):
+        message = Odometry()
+        message.twist.twist.linear.x = speed
+        odometry.publish(message)
+    assert shot(3) == (["d"], "a speed of 25.00 m/s, at least 20")
+    speaker.say("never asked for")
+    assert recorder.end(signal.SIGINT) == 0
+    assert len(shots()) == 3
+
+
+def test_a_topic_that_stops_is_named_with_its_reason(graph, tmp_path):
+    start, listener = graph
+    recorder = record(start, tmp_path / "new", "topics:=[/word]")
+    speaker = Speaker(listener, recorder)
+    for i in range(8):
+        speaker.say(f"{i}")
+    listener.until(lambda: "no message on /word for" in status(listener)[0] and "still offers it" in status(listener)[0], recorder)
+    listener.node.destroy_publisher(speaker._publisher)
+    listener.until(lambda: "nobody publishes it any more" in status(listener)[0], recorder)
+    returned = Speaker(listener, recorder)
+    returned.count = 8
+    returned.say("back")
+    listener.until(lambda: status(listener)[0] == "recording 1 topics", recorder)
+    assert recorder.end(signal.SIGINT) == 0
+    assert texts(tmp_path / "new") == [*map(str, range(8)), "back"]
+
+
+def test_a_throttled_topic_and_a_bag_of_the_last_moments(graph, tmp_path):
+    start, listener = graph
+    recorder = record(start, tmp_path / "new", "topics:=[/word, /all]", "throttle:=['/word=0.001']", "mode:=circular", "keep_gb:=0.01",
+                      "split_mb:=2", "chunk_mb:=0.1")
+    word, every = Speaker(listener, recorder), Speaker(listener, recorder, "/all")
+    for i in range(30):
+        word.say(f"{i}")
+        every.say(f"{i:02d}" + "x" * 600_000)
+    assert recorder.end(signal.SIGINT) == 0
+    files = sorted(file.stat().st_size for file in (tmp_path / "new").glob("*.mcap"))
+    assert sum(files) < 12_000_000
+    bag = Bag(tmp_path / "new")
+    kept = [bag.decode(kind, raw).data[:2] for _, kind, _, raw in bag.messages(["/all"])]
+    assert kept == [f"{i:02d}" for i in range(30 - len(kept), 30)]
+    assert len(kept) >= 10
+    assert count(listener, "/word", "throttled") == 29
+    assert bag.skipped == []
+
+
+def test_the_verb_records_and_repairs(graph, tmp_path):
+    from depth_perception.__main__ import main
+
+    start, listener = graph
+    arguments = ("--out", tmp_path / "new", "--topics", "/word", "--compression", "zstd", "--split-s", 1000)
+    recorder = start("record", *arguments, is_verb=True)
+    speaker = Speaker(listener, recorder)
+    speaker.say("one")
+    speaker.say("two")
+    listener.until(lambda: count(listener, "/word") == 2, recorder)
+    seen = len(listener.heard["/diagnostics"])
+    listener.until(lambda: len(listener.heard["/diagnostics"]) >= seen + 2, recorder)
+    assert recorder.end(signal.SIGKILL) == -signal.SIGKILL
+    assert not (tmp_path / "new" / "metadata.yaml").exists()
+    assert main(["record", "--repair", str(tmp_path / "new"), "--json", str(tmp_path / "done.json")]) == 0
+    assert json.loads((tmp_path / "done.json").read_text())["messages"] == 2
+    assert texts(tmp_path / "new") == ["one", "two"]
+    assert Bag(tmp_path / "new").skipped == []
