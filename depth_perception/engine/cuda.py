@@ -1,12 +1,15 @@
-"""The CUDA runtime through NVIDIA's own bindings: whatever it refuses is BadInput, one sentence with the call's name."""
+"""CUDA through NVIDIA's own bindings: whatever it refuses is BadInput, one sentence with the call's name."""
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from depth_perception.frame import BadInput
+
+LIBRARIES = {"cuda": "runtime", "cu": "driver", "nvrtc": "nvrtc"}
 
 
 @dataclass(frozen=True)
@@ -37,24 +40,24 @@ def this_gpu() -> Gpu:
     return Gpu(name, f"sm{found.major}{found.minor}", int(found.totalGlobalMem) >> 20, driver_cuda)
 
 
-def bindings() -> ModuleType:
-    """cuda.bindings.runtime, imported when a GPU is wanted: a car without one needs neither the package nor its import's time."""
+def bindings(library: str = "runtime") -> ModuleType:
+    """cuda.bindings.LIBRARY, imported when a GPU is wanted: a car without one needs neither the package nor its import's time."""
     try:
-        import cuda.bindings.runtime as runtime
+        return importlib.import_module(f"cuda.bindings.{library}")
     except (ImportError, RuntimeError) as error:  # RuntimeError: a library of the driver is missing
         raise BadInput(f"CUDA: its Python bindings cannot be used (pip install cuda-bindings): {_line(error)}") from error
-    return runtime
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """What a call of the CUDA runtime returns besides its status: nothing, a value, or a tuple."""
-    runtime = bindings()
+    """What a call of the CUDA runtime (cudaX), driver (cuX) or NVRTC (nvrtcX) returns besides its status: nothing, a value, or a tuple."""
+    library, prefix = next((library, prefix) for prefix, library in LIBRARIES.items() if name.startswith(prefix))
+    called = bindings(library)
     try:
-        status, *values = getattr(runtime, name)(*arguments)
-    except RuntimeError as error:  # the bindings' own, where the driver lacks a function
+        status, *values = getattr(called, name)(*arguments)
+    except RuntimeError as error:  # the bindings' own, where the driver lacks a function or a library is not installed
         raise BadInput(f"CUDA: {name}: {_line(error)}") from error
-    if status != runtime.cudaError_t.cudaSuccess:
-        text = runtime.cudaGetErrorString(status)[1]
+    if status != 0:
+        *_, text = getattr(called, f"{prefix}GetErrorString")(status)  # NVRTC's has no status of its own
         raise BadInput(f"CUDA: {name}: {text.decode() if isinstance(text, bytes) else text} ({status.name})")
     return values[0] if len(values) == 1 else tuple(values) or None
 

@@ -5,9 +5,10 @@ Everything here is released exactly once, by `close`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,57 @@ class Buffer:
                 call("cudaFreeHost", self._pinned)
             finally:
                 call("cudaFree", device)
+
+
+class Memory:
+    """Bytes on the device alone.
+
+    Attributes:
+        address: where on the device.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.address = int(call("cudaMalloc", nbytes))
+
+    def close(self) -> None:
+        """Frees them."""
+        address, self.address = self.address, 0
+        if address:
+            call("cudaFree", address)
+
+
+class Pool:
+    """Pieces of device memory of one size, used again: after the first few, taking one allocates nothing."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._nbytes = nbytes
+        self._free: list[Memory] = []
+        self._closed = False
+
+    def take(self) -> Memory:
+        """A piece, written by whoever had it before."""
+        return self._free.pop() if self._free else Memory(self._nbytes)
+
+    def give(self, memory: Memory) -> None:
+        """Takes a piece back."""
+        if self._closed:
+            memory.close()
+        else:
+            self._free.append(memory)
+
+    def close(self) -> None:
+        """Frees what has come back, and what still will when it does."""
+        self._closed = True
+        free, self._free = self._free, []
+        close_all(free)
+
+
+def close_all(those: Iterable[Memory | Buffer]) -> None:
+    """Closes each, whatever another one's closing raises."""
+    with contextlib.ExitStack() as stack:
+        for each in those:
+            stack.callback(each.close)
 
 
 class Stream:

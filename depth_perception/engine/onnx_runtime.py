@@ -20,6 +20,7 @@ class Engine:
         device: auto (a CUDA GPU where ONNX Runtime can use one, else the CPU), cpu or cuda.
     Attributes:
         name: what runs it, in words.
+        device: cuda or cpu.
         inputs, outputs: name -> shape (list; symbolic sizes stay strings).
         precision: fp32; fp16 or int8 where the graph itself says so.
     """
@@ -38,14 +39,16 @@ class Engine:
         is_cuda = self._session.get_providers()[0] == "CUDAExecutionProvider"
         if device == "cuda" and not is_cuda:  # ONNX Runtime falls back without a word
             raise BadInput("engine: wanted cuda, but ONNX Runtime finds no GPU that it can use")
+        self.device = "cuda" if is_cuda else "cpu"
         self.name = f"onnxruntime {onnxruntime.__version__} {'CUDA' if is_cuda else f'CPU x{threads}'}"
         self.inputs = {i.name: i.shape for i in self._session.get_inputs()}
         self.outputs = {o.name: o.shape for o in self._session.get_outputs()}
         self._output_names = list(self.outputs)
 
     def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """float32 NCHW arrays by input name -> float32 arrays by output name."""
-        return dict(zip(self._output_names, self._session.run(self._output_names, arrays), strict=True))
+        """float32 NCHW arrays, or what makes itself one, by input name -> float32 arrays by output name."""
+        given = {name: np.asarray(array) for name, array in arrays.items()}
+        return dict(zip(self._output_names, self._session.run(self._output_names, given), strict=True))
 
 
 def providers() -> list[str]:

@@ -53,6 +53,11 @@ class Proven:
         return self.engine.name
 
     @property
+    def device(self) -> str:
+        """tensorrt, cuda or cpu: which rung of the ladder this is."""
+        return self.engine.device
+
+    @property
     def inputs(self) -> dict[str, list[int]]:
         """Name -> shape."""
         return self.engine.inputs
@@ -98,9 +103,13 @@ def load(
         except Exception as error:  # also a driver's own, or a defect of ours: it costs the better engine, not the drive
             if step == len(ladder) - 1:
                 raise
-            said = str(error) if isinstance(error, BadInput) else f"internal error: {type(error).__name__}: {error}"
-            fell_back.append(f"fell back to {WORDS[ladder[step + 1]]}: {said}")
+            fell_back.append(f"fell back to {WORDS[ladder[step + 1]]}: {sentence(error)}")
     raise AssertionError("a ladder has at least one rung")
+
+
+def sentence(error: Exception) -> str:
+    """Why an engine does not drive: the sentence of a BadInput, or that nobody foresaw it."""
+    return str(error) if isinstance(error, BadInput) else f"internal error: {type(error).__name__}: {error}"
 
 
 def only(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from depth_perception.engine.device_memory import Buffer, Stream
+from depth_perception.engine.preparation import DeviceImage
 from depth_perception.engine.tensorrt_context import Context, Package
 from depth_perception.frame import BadInput
 
@@ -27,10 +28,13 @@ class TensorRT:
         runtime_cache: see `Context`; None: keep none.
     Attributes:
         name: what runs it, in words.
+        device: tensorrt.
         inputs, outputs: name -> shape.
     Raises:
         BadInput: the package or the GPU refuses the engine, or it is not one of fixed shapes.
     """
+
+    device = "tensorrt"
 
     def __init__(self, engine: bytes, *, package: Package, precision: str = "fp32", runtime_cache: Path | None = None) -> None:
         self._in: dict[str, Buffer] = {}
@@ -59,14 +63,18 @@ class TensorRT:
             self._made = made.pop_all()
         self.name = f"{package.name} {package.version} {precision}{'' if self._graph else ' without CUDA graph'}"
 
-    def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """float32 NCHW arrays by input name -> float32 arrays by output name, the caller's to keep."""
+    def __call__(self, **arrays: np.ndarray | DeviceImage) -> dict[str, np.ndarray]:
+        """float32 NCHW arrays by input name, or what lies on the GPU already -> float32 arrays by output name, the caller's to keep."""
         self._check_names(arrays)
         for name, buffer in self._in.items():
             if arrays[name].shape != buffer.host.shape:
                 raise BadInput(f"engine input {name}: wanted shape {buffer.host.shape}, got {arrays[name].shape}")
-            np.copyto(buffer.host, arrays[name], casting="same_kind")  # to float16 where the engine takes that
-            self._stream.upload(buffer)
+            array = arrays[name]
+            if isinstance(array, DeviceImage) and array.dtype == buffer.host.dtype:
+                self._stream.copy(buffer.device, array.address, buffer.nbytes, "cudaMemcpyDeviceToDevice")
+            else:
+                np.copyto(buffer.host, np.asarray(array), casting="same_kind")  # to float16 where the engine takes that
+                self._stream.upload(buffer)
         return self._run()
 
     def run_device(self, **addresses: int) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_perception.engine import compiled, cuda, selection, tensorrt_package
+from depth_perception.engine import compiled, cuda, preparation, selection, tensorrt_package
 from depth_perception.engine.device_memory import Buffer, Stream
 from depth_perception.engine.selftest import stored_frames
 from depth_perception.frame import BadInput
@@ -71,8 +71,7 @@ def tried(
         load_s = time.perf_counter() - started
         took_ms = _timed(proven, [arrays for arrays, _ in stored_frames(model, network, proven.inputs)], calls)
     except Exception as error:  # one that nobody foresaw is what the trial is for
-        said = str(error) if isinstance(error, BadInput) else f"internal error: {type(error).__name__}: {error}"
-        return Trial(network, precision, device, failed=said, build_s=build_s)
+        return Trial(network, precision, device, failed=selection.sentence(error), build_s=build_s)
     return Trial(
         network,
         precision,
@@ -88,7 +87,7 @@ def tried(
     )
 
 
-def _timed(run: selection.Proven, frames: list[dict[str, np.ndarray]], calls: int) -> list[float]:
+def _timed(run: Callable[..., object], frames: list[dict[str, np.ndarray]], calls: int) -> list[float]:
     took_ms: list[float] = []
     end = time.perf_counter() + LONGEST_S
     for call in range(WARM_UP + calls):
@@ -100,6 +99,45 @@ def _timed(run: selection.Proven, frames: list[dict[str, np.ndarray]], calls: in
         if after > end and took_ms:
             break
     return took_ms
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Attributes:
+    rows, columns: of the camera.
+    dtype: of the network's input.
+    failed: why the GPU does not prepare; empty: it does.
+    difference, bound: from the CPU's, over images of noise.
+    gpu_ms, cpu_ms: median of a call, from the camera's image to a network input on the GPU, or in memory.
+    """
+
+    rows: int
+    columns: int
+    dtype: str
+    failed: str = ""
+    difference: float | None = None
+    bound: float = preparation.BOUND
+    gpu_ms: float | None = None
+    cpu_ms: float | None = None
+
+
+def prepared(plain: preparation.Prepare, rows: int, columns: int, dtype: str, *, height: int, width: int, calls: int = 200) -> Prepared:
+    """Compares and times `preparation.OnDevice` with the CPU's way on the images of one camera."""
+    image = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), np.uint8)
+    wanted = plain(image, height=height, width=width)
+    try:
+        on_device = preparation.OnDevice(plain, height=height, width=width, dtype=dtype)
+        try:
+            difference = max(on_device.difference, float(np.abs(on_device.downloaded(on_device(image)).astype(np.float32) - wanted).max()))
+            gpu_ms = float(np.median(_timed(lambda image: on_device(image), [{"image": image}], calls)))
+        finally:
+            on_device.close()
+    except Exception as error:
+        return Prepared(rows, columns, dtype, failed=selection.sentence(error))
+    off = f"prepared images: {rows}x{columns} as {dtype} is off by {difference:.2g}, wanted {preparation.BOUND:.2g}"
+    failed = "" if difference <= preparation.BOUND + preparation.ROUNDING else off
+    cpu_ms = float(np.median(_timed(lambda image: plain(image, height=height, width=width), [{"image": image}], calls)))
+    return Prepared(rows, columns, dtype, failed, difference, gpu_ms=gpu_ms, cpu_ms=cpu_ms)
 
 
 def round_trip(shape: tuple[int, ...], *, calls: int = 200) -> tuple[float, bool]:

@@ -85,11 +85,6 @@ def findings(
     return found
 
 
-def fallbacks(engines: dict[str, Proven]) -> list[str]:
-    """Every better engine that should run and does not, each reason once: an error for as long as it is so."""
-    return list(dict.fromkeys(sentence for engine in engines.values() for sentence in engine.fell_back))
-
-
 def engine_values(engines: dict[str, Proven]) -> dict[str, str]:
     """What runs each network, and how its self-test went: the values of a diagnostic."""
     values = {"engine": engines["depth"].name} if engines else {}

@@ -10,7 +10,6 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +24,12 @@ from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_perception import engine as engines
-from depth_perception import model as models
 from depth_perception.frame import BadInput, check_ranges
 from depth_perception.geometry import deskew
 from depth_perception.memory import keep_freed_memory, return_freed_memory, spare_the_collector
 from depth_perception.nodes import encode, health, inputs, optional, parameters, services
 from depth_perception.nodes.interrupt import Interrupt
+from depth_perception.nodes.networks import Networks
 from depth_perception.nodes.outputs import SYSTEMS, Outputs
 from depth_perception.systems import bev, depth, odometry
 from depth_perception.systems.bev import BevOutput
@@ -103,13 +102,14 @@ class Perception(LifecycleNode):
         self._publishes = publishes
         self._runs = SYSTEMS[: max(SYSTEMS.index(system) for system in publishes) + 1]
         self.drive: Drive | None = None
-        self._engines: dict[str, engines.Proven] = {}
+        self._networks: Networks | None = None
         self._outputs: Outputs | None = None
         self._inputs: inputs.Inputs | None = None
         self._worker: threading.Thread | None = None
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._error = ""
         self._warned: set[str] = set()
+        self._told: set[str] = set()
         self._configs = parameters.Configs(self, CONFIGS, self._on_changed)
         self._frames = 0
         self._start_to_active_s = 0.0
@@ -139,10 +139,10 @@ class Perception(LifecycleNode):
         except BadInput as error:
             return self._refuse(error)
         self._error = ""
-        self._drive_with(networks.engines)
+        self._drive_with(networks)
         engine, sizes, configs = networks.engines, networks.sizes, self._configs
         self.drive = Drive(
-            depth.Depth(engine["depth"], **sizes, config=configs["depth"]),
+            depth.Depth(engine["depth"], **sizes, config=configs["depth"], prepare=networks.prepare),
             odometry.Odometry(engine["pose"], **sizes, config=configs["odometry"]) if "odometry" in self._runs else None,
             bev.Bev(configs["bev"]) if "bev" in self._runs else None,
             deskew=configs["deskew"],
@@ -152,7 +152,7 @@ class Perception(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes and starts working."""
-        assert self.drive is not None
+        assert self.drive is not None and self._networks is not None
         self.drive.reset()
         try:
             self._inputs = inputs.Inputs(self, self._configs["input"])
@@ -167,7 +167,7 @@ class Perception(LifecycleNode):
         self._start_to_active_s = time.time() - psutil.Process().create_time()
         for sentence in optional.MISSING:
             self.get_logger().warning(sentence)
-        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._engines['depth'].name}")
+        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._networks.engines['depth'].now.name}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -204,7 +204,7 @@ class Perception(LifecycleNode):
     def _forget(self) -> None:
         if self._outputs is not None:
             self._outputs.close()
-        self._outputs, self.drive, self._engines = None, None, {}
+        self._outputs, self.drive, self._networks = None, None, None
 
     def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
         self._error = str(error)
@@ -225,34 +225,17 @@ class Perception(LifecycleNode):
     def load_networks(self) -> Networks:
         """The model that the parameters name, its engines proven. Raises BadInput. May run in any thread."""
         return_freed_memory()
-        config: Config = self._configs[""]
-        model = models.load(config.model or models.shipped())
         names = ["depth"] + ["pose"] * ("odometry" in self._runs)
-        # Proven before they drive; the self-test also warms them up, so that the first image is not the slow one.
-        loaded = {
-            name: engines.load(
-                model,
-                name,
-                threads=config.engine_threads,
-                device=config.engine,
-                precision=config.engine_precision,
-                directory=Path(config.engine_directory).expanduser() if config.engine_directory else None,
-                may_build=config.build_engines,
-                progress=self._building,
-            )
-            for name in names
-        }
-        sizes = {"height": model.height, "width": model.width, "canonical_focal_px": model.canonical_focal_px}
-        return Networks(loaded, sizes, str(model.path))
+        return Networks.load(self._configs[""], names, progress=self._building)
 
     def use_networks(self, networks: Networks, drive: Drive) -> None:
         """`drive` goes on with other networks, from the next image on; poses go on, the scale starts anew."""
 
         def swap() -> None:
-            drive.depth.use(networks.engines["depth"], **networks.sizes)
+            drive.depth.use(networks.engines["depth"], **networks.sizes, prepare=networks.prepare)
             if drive.odometry is not None:
                 drive.odometry.use(networks.engines["pose"], **networks.sizes)
-            self._drive_with(networks.engines)
+            self._drive_with(networks)
 
         self._between_frames(swap)
 
@@ -260,10 +243,20 @@ class Perception(LifecycleNode):
         """Nobody waits in front of a silent build."""
         self.get_logger().info(f"building a TensorRT engine: {phase}, {seconds:.0f} s", throttle_duration_sec=5.0)
 
-    def _drive_with(self, loaded: dict[str, engines.Proven]) -> None:
-        self._engines = loaded
-        for sentence in health.fallbacks(loaded):
-            self.get_logger().error(sentence)
+    def _drive_with(self, networks: Networks) -> None:
+        self._networks, self._told = networks, set()
+        for sentence in networks.missing:
+            self.get_logger().warning(sentence)
+        self._tell_fallbacks()
+
+    def _tell_fallbacks(self) -> list[str]:
+        """Every fall so far, new ones logged: one may come at any frame."""
+        found = self._networks.fell_back if self._networks else []
+        for sentence in found:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self.get_logger().error(sentence)
+        return found
 
     def _on_changed(self, prefix: str, config: Any) -> None:
         """A parameter has changed: its system takes the new Config. What is read where it is used needs nothing."""
@@ -362,8 +355,7 @@ class Perception(LifecycleNode):
         """Once a second: what came, what was dropped or skipped and why, and how the engine and the scale do."""
         source, state = self._inputs, self.state
         level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
-        loaded = self._engines
-        values: dict[str, Any] = {"active": source is not None, "state": state, **health.engine_values(loaded)}
+        values: dict[str, Any] = {"active": source is not None, "state": state, **(self._networks.values if self._networks else {})}
         if source is not None:
             source.ask_for_latched()
             before, now = self._seen, self._count(source)
@@ -389,7 +381,7 @@ class Perception(LifecycleNode):
                 values |= {"latency_ms_p50": f"{np.median(self._recent_ms):.2f}", "latency_ms_max": f"{max(self._recent_ms):.2f}"}
             for sentence, count in now.skipped.most_common(5):
                 values[f"skipped: {sentence}"] = count
-        if fell_back := health.fallbacks(loaded):
+        if fell_back := self._tell_fallbacks():
             level, message = DiagnosticStatus.ERROR, "; ".join([*fell_back, message])
         status = DiagnosticStatus(
             name=f"{self.get_fully_qualified_name()}: perception",
@@ -421,19 +413,6 @@ class Perception(LifecycleNode):
             self.get_logger().warning("; ".join(news))
         self._warned = set(words)
         return (DiagnosticStatus.WARN, "; ".join(found)) if found else (DiagnosticStatus.OK, "running")
-
-
-@dataclass(frozen=True, eq=False)
-class Networks:
-    """Attributes:
-    engines: network name -> its engine, proven.
-    sizes: height, width and canonical_focal_px, as the systems take them.
-    path: the model directory they come from.
-    """
-
-    engines: dict[str, engines.Proven]
-    sizes: dict[str, Any]
-    path: str
 
 
 def run(name: str, publishes: tuple[str, ...]) -> int:

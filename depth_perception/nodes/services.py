@@ -13,7 +13,8 @@ from std_srvs.srv import SetBool, Trigger
 from depth_perception.frame import BadInput
 
 if TYPE_CHECKING:
-    from depth_perception.nodes.perception import Networks, Perception
+    from depth_perception.nodes.networks import Networks
+    from depth_perception.nodes.perception import Perception
 
 
 def offer(node: Perception) -> None:

@@ -14,7 +14,7 @@ from depth_perception.frame import Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, lidar, road
 from depth_perception.geometry.cross_view import disagreement
 from depth_perception.systems import scale as scales
-from depth_perception.systems.network_input import focal_ratio, prepare
+from depth_perception.systems.network_input import Prepare, focal_ratio, prepare
 
 Infer = Callable[..., dict[str, np.ndarray]]
 
@@ -47,7 +47,7 @@ class DepthOutput:
     depth: (H, W) float32 metres, NaN = none, the image's size and field of view.
     network_metres: (h, w) float32, what the network says by itself, at its own size, before the scale and the range.
     scale: the scalar between the network's metres and metres, and how sure it is.
-    network_input: (1, 3, h, w) float32, kept for the systems that look at the same image.
+    network_input: (1, 3, h, w) float32, an array or what makes itself one, kept for the systems that look at the same image.
     timing_ms: pre, engine, post.
     previous: the previous image's (h, w) metres, at this image's scale, and T_previous_this, as far as the motion was known before this
         image; None: nobody knows.
@@ -101,16 +101,26 @@ class Depth:
         infer: `infer(image=(1, 3, h, w)) -> {"depth": (1, 1, h, w)}` in canonical metres; an Engine or a test's truth.
         height, width: the network's input size.
         canonical_focal_px: see `network_input.focal_ratio`.
+        prepare: `network_input.prepare`, or what does the same elsewhere; it prepares for every system that looks at the image.
     """
 
-    def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
+    def __init__(
+        self,
+        infer: Infer,
+        *,
+        height: int,
+        width: int,
+        canonical_focal_px: float,
+        config: Config = Config(),
+        prepare: Prepare = prepare,
+    ) -> None:
         self._config = config
         self._scale = scales.ScaleFilter(config.scale)
-        self.use(infer, height=height, width=width, canonical_focal_px=canonical_focal_px)
+        self.use(infer, height=height, width=width, canonical_focal_px=canonical_focal_px, prepare=prepare)
 
-    def use(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float) -> None:
+    def use(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, prepare: Prepare = prepare) -> None:
         """Takes another network; its metres are its own, so the scale starts anew."""
-        self._infer = infer
+        self._infer, self._prepare = infer, prepare
         self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
         self.reset()
 
@@ -144,7 +154,7 @@ class Depth:
         """
         self.catch_up()
         started = time.perf_counter()
-        image = prepare(frame.image, height=self._height, width=self._width)
+        image = self._prepare(frame.image, height=self._height, width=self._width)
         prepared = time.perf_counter()
         network_depth = self._infer(image=image)["depth"][0, 0]
         inferred = time.perf_counter()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from depth_perception.frame import Calibration
 
+# As `prepare` is called; what it gives is (1, 3, height, width), an array or what makes itself one.
+Prepare = Callable[..., np.ndarray]
+
 
 def prepare(image: np.ndarray, *, height: int, width: int) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (1, 3, height, width) float32 in 0..1: the whole view.
 
-    Networks normalise inside, so that the same array feeds every engine.
+    Networks normalise inside, so that the same array feeds every engine. A GPU does the same (engine/image_kernels.cu): a change here
+    is a change there.
     """
     if image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
         # Averaging over an area of any size is several times slower than linear to twice the size, then 2x2 averages. The

@@ -13,8 +13,11 @@ def cuda(monkeypatch):
     double = CudaDouble()
     place = types.ModuleType("cuda")
     place.bindings = types.ModuleType("cuda.bindings")
-    place.bindings.runtime = double
-    for name, module in (("cuda", place), ("cuda.bindings", place.bindings), ("cuda.bindings.runtime", double)):
+    modules = {"cuda": place, "cuda.bindings": place.bindings}
+    for library in ("runtime", "driver", "nvrtc"):
+        setattr(place.bindings, library, double)
+        modules[f"cuda.bindings.{library}"] = double
+    for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     yield double
     assert not any(double.alive().values()), double.alive()

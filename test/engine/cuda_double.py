@@ -1,7 +1,8 @@
-"""cuda.bindings.runtime on the CPU: device memory is host memory, and a stream's work is done when somebody waits for it.
+"""cuda.bindings.runtime, .driver and .nvrtc on the CPU: device memory is host memory, and a stream's work is done when somebody waits.
 
 It refuses what CUDA refuses: memory that was freed or never allocated, copies over an end, allocations on a stream that records.
-Its calls have the real module's names and parameters; test_cuda_double compares them where the real one is installed.
+Kernels are the real ones, compiled for the CPU (host_kernels). Its calls have the real modules' names and parameters; test_device_memory
+compares them where the real ones are installed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import enum
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+
+import host_kernels
 
 
 class Status(enum.IntEnum):
@@ -50,11 +53,13 @@ class CudaDouble:
         self._streams: dict[int, list[Callable[[], None]]] = {}
         self._graphs: dict[int, list[Callable[[], None]]] = {}
         self._executables: dict[int, list[Callable[[], None]]] = {}
+        self._modules: dict[int, bytes] = {}
+        self._programs: dict[int, list[bytes]] = {}
         self._next = 1000
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
-        if not (name.startswith("cuda") and callable(value) and name != "cudaError_t"):
+        if not (name.startswith(("cu", "nvrtc")) and callable(value) and name != "cudaError_t"):
             return value
 
         def call(*arguments: Any) -> Any:
@@ -69,7 +74,8 @@ class CudaDouble:
         """What was made and is not yet released."""
         kinds = [kind for kind, _ in self._memory.values()]
         found = {"device": kinds.count("device"), "host": kinds.count("host"), "streams": len(self._streams)}
-        return found | {"graphs": len(self._graphs), "executables": len(self._executables)}
+        found |= {"graphs": len(self._graphs), "executables": len(self._executables)}
+        return found | {"modules": len(self._modules), "programs": len(self._programs)}
 
     def launch(self, stream: int, work: Callable[[], None]) -> None:
         """A kernel, as TensorRT would put it on a stream."""
@@ -102,6 +108,8 @@ class CudaDouble:
         return self._allocate("host", size)
 
     def cudaFree(self, devPtr):
+        if devPtr == 0:
+            return (OK,)
         return self._free("device", devPtr)
 
     def cudaFreeHost(self, ptr):
@@ -162,6 +170,64 @@ class CudaDouble:
 
     def cudaGraphExecDestroy(self, graphExec):
         return self._end(self._executables, graphExec)
+
+    # --- the driver --------------------------------------------------------------------------------------------------
+
+    def cuGetErrorString(self, error):
+        return OK, error.name.encode()
+
+    def cuModuleLoadData(self, image):
+        self._next += 1
+        self._modules[self._next] = ctypes.string_at(image, 4)
+        return OK, self._next
+
+    def cuModuleGetFunction(self, hmod, name):
+        return OK, name if hmod in self._modules else None
+
+    def cuModuleUnload(self, hmod):
+        return self._end(self._modules, hmod)
+
+    def cuLaunchKernel(
+        self, f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra
+    ):
+        (image, height, width, levels, prepared, h, w), _ = kernelParams
+        size = {b"prepare_float32": 4, b"prepare_float16": 2}[f]
+        touched = ((image, height * width * 3), (levels, 256 * size), (prepared, 3 * h * w * size))
+        if not all(self._holds(*each) for each in touched):
+            return (Status.cudaErrorIllegalAddress,)
+        self.launch(hStream, lambda: host_kernels.run(f, (gridDimX, gridDimY), (blockDimX, blockDimY), kernelParams))
+        return (OK,)
+
+    # --- NVRTC -------------------------------------------------------------------------------------------------------
+
+    def nvrtcGetErrorString(self, result):
+        return OK, result.name.encode()
+
+    def nvrtcCreateProgram(self, src, name, numHeaders, headers, includeNames):
+        self._next += 1
+        self._programs[self._next] = []
+        return OK, self._next
+
+    def nvrtcCompileProgram(self, prog, numOptions, options):
+        self._programs[prog] = options
+        return (OK if b"--gpu-architecture=sm_86" in options else BAD,)
+
+    def nvrtcGetProgramLogSize(self, prog):
+        return OK, 8
+
+    def nvrtcGetProgramLog(self, prog, log):
+        log[:] = b"no sm_86"
+        return (OK,)
+
+    def nvrtcGetCUBINSize(self, prog):
+        return OK, 4
+
+    def nvrtcGetCUBIN(self, prog, cubin):
+        cubin[:] = b"\x7fELF"
+        return (OK,)
+
+    def nvrtcDestroyProgram(self, prog):
+        return self._end(self._programs, prog)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ The real classes' names and parameters; test_tensorrt_runtime compares them wher
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import json
 from collections import deque
@@ -30,6 +31,12 @@ Kernel = Callable[[int, dict[str, int], dict[str, tuple[int, ...]], dict[str, An
 def engine_bytes(*tensors: tuple[str, str, list[int], str], package: str = "tensorrt_rtx") -> bytes:
     """An engine of (name, "INPUT" or "OUTPUT", shape, "FLOAT" or "HALF")."""
     return json.dumps({"package": package, "tensors": tensors}).encode()
+
+
+def array_at(address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """What lies at an address."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer((ctypes.c_byte * size).from_address(address), dtype).reshape(shape)
 
 
 class IRuntimeCache:

@@ -162,3 +162,29 @@ def test_engines_come_and_go_without_a_leak(double):
         assert free_bytes() >= before - (1 << 20), "each engine holds 2 MiB"
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_camera_images_are_prepared_as_the_cpu_does(gpu, dtype):
+    pytest.importorskip("cv2")
+    from depth_perception.engine.preparation import BOUND, ROUNDING, OnDevice
+    from depth_perception.systems.network_input import prepare
+
+    size = {"height": 128, "width": 416}
+    on_device = OnDevice(prepare, **size, dtype=dtype)
+    for rows, columns in ((375, 1242), (1080, 1920), (200, 500), (100, 300), (375, 1242)):
+        image = np.random.default_rng(rows).integers(0, 256, (rows, columns, 3), np.uint8)
+        np.testing.assert_allclose(on_device.downloaded(on_device(image)), prepare(image, **size), atol=BOUND + ROUNDING, rtol=0)
+
+
+def test_a_network_takes_what_was_prepared_where_it_lies(double):
+    pytest.importorskip("cv2")
+    from depth_perception.engine.preparation import OnDevice
+    from depth_perception.systems.network_input import prepare
+
+    on_device = OnDevice(prepare, height=192, width=640)
+    with TensorRT(ENGINE, package=double.package) as engine:
+        for seed in range(5):
+            camera = np.random.default_rng(seed).integers(0, 256, (375, 1242, 3), np.uint8)
+            wanted = engine(image=prepare(camera, height=192, width=640))["depth"]
+            np.testing.assert_allclose(engine(image=on_device(camera))["depth"], wanted, atol=40 / 255 + 1e-3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from depth_perception.__main__ import main
-from depth_perception.commands import doctor
+from depth_perception.commands.doctor import environment, machine
 from depth_perception.engine import onnx_runtime
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,7 +30,7 @@ def gpu_report(model, folder, *, calls=1):
 @pytest.fixture
 def cpu_only(no_cuda, monkeypatch):
     monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
-    monkeypatch.setattr(doctor, "_driver", dict)
+    monkeypatch.setattr(machine, "driver", dict)
 
 
 def test_a_machine_that_is_well(tiny_model, cpu_only, capsys):
@@ -49,8 +49,8 @@ def test_what_is_to_be_done_is_said_and_counted(tiny_model, tmp_path, cpu_only, 
     copy = shutil.copytree(tiny_model, tmp_path / "copy")
     (copy / "selftest.npz").unlink()
     monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", str(tmp_path / "absent.xml"))
-    monkeypatch.setattr(doctor, "_driver", lambda: {"name": "RTX 4090", "driver": "595.1", "capability": "8.9"})
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(machine, "driver", lambda: {"name": "RTX 4090", "driver": "595.1", "capability": "8.9"})
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: object())
     assert main(["doctor", "--model", str(copy)]) == 1
     out = capsys.readouterr().out
     said = lines(out)
@@ -61,7 +61,7 @@ def test_what_is_to_be_done_is_said_and_counted(tiny_model, tmp_path, cpu_only, 
 
 
 def test_without_ros_it_says_what_needs_it(tiny_model, cpu_only, monkeypatch, capsys):
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     assert main(["doctor", "--model", str(tiny_model)]) == 1
     said = lines(capsys.readouterr().out)
     assert said["ROS"][0] == "todo" and "source a ROS 2 installation" in said["ROS"][1]
@@ -120,6 +120,30 @@ def test_gpu_measures_the_copies_too(tiny_model, tmp_path, cuda, monkeypatch, ca
     assert report["gpu"] == {"name": "Double", "capability": "sm86", "memory_mib": 8192, "driver_cuda": "13.0"}
     assert report["round_trip"]["graph"] is True and report["round_trip"]["p50_ms"] > 0
     assert "an input of (1, 3, 32, 64) there and back: " in capsys.readouterr().out
+
+
+def test_gpu_compares_and_times_the_kernels(tiny_model, tmp_path, cuda, monkeypatch, capsys):
+    pytest.importorskip("cv2")
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    found = gpu_report(tiny_model, tmp_path)[1]["preparations"]
+    assert [(each["rows"], each["columns"], each["dtype"]) for each in found] == [
+        (375, 1242, "float32"), (375, 1242, "float16"), (1080, 1920, "float32"), (1080, 1920, "float16")
+    ]
+    for each in found:
+        assert not each["failed"] and each["difference"] <= each["bound"] + 1e-3
+        assert each["gpu_ms"] > 0 and each["cpu_ms"] > 0
+    assert capsys.readouterr().out.count("prepared as float") == 4
+
+
+def test_kernels_that_do_not_work_are_a_reason(tiny_model, tmp_path, cuda, monkeypatch):
+    from cuda_double import BAD
+
+    pytest.importorskip("cv2")
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    cuda.fails["nvrtcCreateProgram"] = BAD
+    report = gpu_report(tiny_model, tmp_path)[1]
+    assert report["preparations"][0]["failed"] in report["failed"]
+    assert report["preparations"][0]["failed"].startswith("CUDA: nvrtcCreateProgram")
 
 
 def test_copies_that_come_back_changed_are_said(tiny_model, tmp_path, cuda, monkeypatch):

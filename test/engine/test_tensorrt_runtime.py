@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorrt_double
 from cuda_double import Status
-from tensorrt_double import TensorRTDouble, engine_bytes
+from tensorrt_double import TensorRTDouble, array_at, engine_bytes
 
 from depth_perception.engine import cuda as cuda_calls
 from depth_perception.engine import tensorrt_build, tensorrt_package
@@ -18,11 +18,6 @@ from depth_perception.frame import BadInput
 
 ENGINE = engine_bytes(("depth", "OUTPUT", [1, 1, 4, 8], "FLOAT"), ("image", "INPUT", [1, 3, 4, 8], "HALF"))
 IMAGE = np.random.default_rng(0).random((1, 3, 4, 8), np.float32)
-
-
-def array_at(address, shape, dtype):
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer((ctypes.c_byte * size).from_address(address), dtype).reshape(shape)
 
 
 @pytest.fixture
@@ -100,7 +95,7 @@ def test_a_forgotten_engine_releases_everything_without_the_garbage_collector(cu
     gc.disable()
     try:
         engine = TensorRT(ENGINE, package=double.package)
-        assert cuda.alive() == {"device": 2, "host": 2, "streams": 1, "graphs": 0, "executables": 1}
+        assert cuda.alive() == {"device": 2, "host": 2, "streams": 1, "graphs": 0, "executables": 1, "modules": 0, "programs": 0}
         del engine
         assert not any(cuda.alive().values()), "a cycle keeps it"
     finally:

@@ -41,8 +41,18 @@ class Car:
     """`send` what sensors say, wait `until` something has happened, `call` services and set parameters."""
 
     def __init__(
-        self, model, folder, *, executable="drive", namespace="", parameters=(), arguments=(), topics=("image", "camera_info", "points")
+        self,
+        model,
+        folder,
+        *,
+        executable="drive",
+        program=None,
+        namespace="",
+        parameters=(),
+        arguments=(),
+        topics=("image", "camera_info", "points"),
     ):
+        """program: what Python runs in the executable's place."""
         from depth_perception.nodes.rehearsal import make_observer
 
         self.observer = make_observer(folder, keep_every=1, namespace=namespace, node=executable)
@@ -52,7 +62,7 @@ class Car:
 
         self._rclpy = rclpy
         self.name = f"{namespace}/{executable}"
-        command = [sys.executable, "-m", f"depth_perception.nodes.{executable}", "--ros-args", *arguments]
+        command = [sys.executable, *(program or ("-m", f"depth_perception.nodes.{executable}")), "--ros-args", *arguments]
         command += [word for value in (f"model:={model}", *parameters) for word in ("-p", value)]
         command += ["-r", f"__ns:={namespace}"] if namespace else []
         self._says = (Path(folder) / "says.txt").open("w+")

@@ -1,10 +1,12 @@
 """What runs the networks, as /diagnostics tells it, over real DDS."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment builds where cmake and g++ are")
 
+import dying_gpu
 from cars import info_at
 
 
@@ -48,6 +50,26 @@ def test_the_cpu_of_a_car_that_asked_for_nothing_is_no_error(start_car):
     car.until(lambda: "depth_selftest" in car.observer.status, "a report")
     assert car.observer.level != b"\x02"
     assert "fell back" not in car.observer.message
+
+
+def test_a_gpu_that_dies_while_driving_costs_no_frame_and_is_an_error_from_then_on(start_car):
+    """It answers six images, three of them the warm-up's."""
+    car = start_car(program=dying_gpu.program(6), parameters=["engine:=tensorrt"]).until_listening()
+    car.send("camera_info", info_at(0))
+    before = [car.depth_of(i, grey=50 + 10 * i) for i in range(1, 4)]
+    assert car.observer.status["depth_engine"] == "a GPU's engine"
+    assert "fell back" not in car.said()
+    after = [car.depth_of(i, grey=50 + 10 * i) for i in range(4, 8)]
+    means = [depth.mean() for depth in before + after]
+    np.testing.assert_allclose(np.diff(means), np.full(6, means[1] - means[0]), rtol=1e-3)  # the tiny network's depth is the light's
+
+    fell = "fell back to ONNX Runtime on the CPU while driving: CUDA: cudaGraphLaunch: an illegal memory access was encountered"
+    car.until(lambda: car.observer.message.startswith(fell) and car.observer.status["frames"] == "7", "the fall in /diagnostics")
+    assert car.observer.level == b"\x02"
+    values = car.observer.status
+    assert (values["skipped"], values["images_prepared_on"]) == ("0", "CPU")
+    assert values["depth_engine"].startswith("onnxruntime")
+    assert car.said().count(fell) == 1
 
 
 @pytest.mark.parametrize("name", ["engine_precision", "engine"])
