@@ -58,7 +58,7 @@ def table(args: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]],
     seen = calibration.read(args.bag, height=opened.height, width=opened.width, canonical_focal_px=opened.canonical_focal_px).ranging
     graph = onnx.load(file)
     convs = [node.name for node in graph.graph.node if node.op_type == "Conv"]
-    int8.write_int8(file, rounded, nodes=convs, inputs=[{"image": frame.inputs["image"]} for frame in seen[:4]])
+    int8.write_int8(file, rounded, nodes=convs, inputs=[frame.inputs(["image"]) for frame in seen[:4]])
     int8.write_cpu_form(rounded, cpu)
     full, small = (kernels(each, folder, rounds=args.rounds) for each in (file, cpu))
     by_layer = [{layer(name): time for (name, operator), time in found.items() if operator in kinds}

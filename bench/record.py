@@ -3,11 +3,17 @@
     python -m bench.record --rates 110 150 200 300 --seconds 60      # MB/s over real DDS on the loopback, each for so long
     python -m bench.record --kill 20 --cut 20 --seconds 6            # kill -9 and cuts at random moments, at the first of --rates
     python -m bench.record --rates 60 --compression none lz4 zstd    # chunk compression
+    python -m bench.record --drive drive.mcap --repeats 3            # what a recorder costs the driving nodes; a bag is kept with --keep
+    python -m bench.record --hour                                    # memory, over the messages of an hour
 
 A car is played: two cameras of 1.4 MB images at 30 Hz, a LiDAR of 2.6 MB scans at 10 Hz, an IMU at 200 Hz, CameraInfo and static TF, all
 best effort but the last, from a process of its own with the shipped transport; other rates make everything as much faster. Each message
 carries its number. Recorder and car share this machine's cores. Counted are what was sent, what the bag holds, and what the recorder
 itself says that it lost; a run is without loss when the bag has every number that was sent after the recorder had subscribed.
+
+With --drive the bag is played through all nodes, in turns without and with a recorder of all that is played beside them; the difference of
+their latencies is the recorder's. --hour gives the messages of an hour's drive (their number; a hundredth of their size) to a recording, by
+their own stamps and as fast as the disk takes them.
 
 After a kill: every message that was sent more than a second before must be readable; after a cut, every one in a chunk before the cut.
 JSON: --out/record.json.
@@ -210,6 +216,71 @@ def cut(file: Path, at: int, folder: Path) -> dict[str, Any]:
     return {"at": at, "in_whole_chunks": whole, "read": read}
 
 
+class Beside:
+    """A recorder of some topics, beside whatever else runs on this process's graph."""
+
+    def __init__(self, bag: Path, topics: list[str]) -> None:
+        from depth_perception.nodes import transport
+
+        self.bag = bag
+        env = transport.environment(loopback=True, domain=transport.private_domain())
+        words = ["-p", f"path:={bag}", "-p", f"topics:={json.dumps(topics)}"]
+        self._process = subprocess.Popen([sys.executable, "-m", "depth_perception.nodes.recorder_node", "--ros-args", *words], env=env,
+                                         stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Beside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGINT)
+        print(self._process.communicate(timeout=30)[1].strip().splitlines()[-1].split(": ", 1)[-1], flush=True)
+
+
+def beside_the_drive(bag: str, repeats: int, folder: Path, keep: str | None) -> list[dict[str, Any]]:
+    """[{"alone": bench.drive's row, "recorded": the same with a recorder}]."""
+    from depth_perception.bag import Bag
+    from depth_perception.report import bench
+
+    rows, topics = [], list(Bag(bag).topics)
+    for i in range(repeats):
+        row = {"alone": bench.drive(bag, None)}
+        with Beside(folder / f"bag_{i}", topics) as beside:
+            row["recorded"] = bench.drive(bag, None)
+        if keep and i == 0:
+            shutil.copytree(beside.bag, keep)
+        shutil.rmtree(beside.bag)
+        rows.append(row)
+        alone, recorded = (row[name]["overhead_ms"] for name in ("alone", "recorded"))
+        print(f"latency less the engine's, p50/p99 ms: alone {alone['p50']:.2f}/{alone['p99']:.2f}, recorded {recorded['p50']:.2f}/"
+              f"{recorded['p99']:.2f}; dropped {row['alone']['dropped']}, {row['recorded']['dropped']}", flush=True)
+    return rows
+
+
+def hour(folder: Path) -> dict[str, Any]:
+    """RSS in MB at every tenth of an hour's messages, through a circular recording of 1 GB with 64 MB of queue."""
+    from depth_perception.record import Config, Recording
+
+    it = Recording(Config(mode="circular", keep_gb=1.0, split_mb=100, queue_mb=64, disk_floor_gb=0.5))
+    period, sizes = {}, {}
+    for topic, (kind, size, hz) in CAR.items():
+        it.add_topic(topic, kind)
+        period[topic], sizes[topic] = int(1e9 / hz), size // 100 + 300
+    it.record(folder / "bag")
+    due, rss, count = dict.fromkeys(CAR, 0), [], 0
+    for tenth in range(1, 11):
+        while (topic := min(due, key=due.get)) and due[topic] < tenth * 360 * 10**9:  # type: ignore[arg-type]
+            while it.queued_bytes > 32_000_000:
+                time.sleep(0.001)
+            it.put(topic, bytes(sizes[topic]), 1 + due[topic])
+            due[topic] += period[topic]
+            count += 1
+        rss.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+        print(f"{tenth * 6} min: {count} messages, RSS {rss[-1]:.0f} MB", flush=True)
+    assert it.close(60), it.error
+    dropped = sum(each.dropped for each in it.counts.values())
+    return {"messages": count, "rss_mb": rss, "dropped": dropped, "written": sum(each.written for each in it.counts.values())}
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--play"]:
         return play(float(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
@@ -219,6 +290,10 @@ def main() -> None:
     parser.add_argument("--compression", nargs="+", default=["none"], choices=["none", "lz4", "zstd"])
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill the recorder so many times instead")
     parser.add_argument("--cut", type=int, default=0, metavar="N", help="cut a recorded file so many times")
+    parser.add_argument("--drive", metavar="BAG", help="play this bag through all nodes, with and without a recorder")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--keep", metavar="BAG", help="with --drive: copy the first recorded bag here")
+    parser.add_argument("--hour", action="store_true", help="an hour's messages")
     parser.add_argument("--queue-mb", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scratch", default=None, help="where bags go meanwhile (default: the temporary directory)")
@@ -234,9 +309,10 @@ def main() -> None:
         return tempfile.TemporaryDirectory(prefix="record-", dir=args.scratch)
 
     parameters: dict[str, Any] = {"queue_mb": args.queue_mb, "disk_floor_gb": 0.5}
-    if not args.kill and not args.cut:
+    at_rates = not (args.kill or args.cut or args.drive or args.hour)
+    if at_rates:
         print("MB/s wanted  sent  compression  not in bag   of    CPU   RSS MB start/most/end  car late s")
-    for rate in args.rates if not args.kill and not args.cut else []:
+    for rate in args.rates if at_rates else []:
         for compression in args.compression:
             needed = rate * args.seconds * 1e6
             with scratch() as folder:
@@ -248,6 +324,12 @@ def main() -> None:
             print(f"{rate:11.0f} {row['mb_per_s_sent']:5.0f}  {compression:11s}  {sum(row['not_in_bag'].values()):10d} "
                   f"{sum(row['sent'].values()):5d}  {row['cpu_share']:5.2f}  {rss['start']:6.0f}/{rss['most']:4.0f}/{rss['end']:4.0f}"
                   f"{row['car_late_s']:15.2f}   {row['said'].split(': ', 1)[-1][-90:]}", flush=True)
+    if args.drive:
+        with scratch() as folder:
+            said["beside_the_drive"] = beside_the_drive(args.drive, args.repeats, Path(folder), args.keep)
+    if args.hour:
+        with scratch() as folder:
+            said["hour"] = hour(Path(folder))
     for _ in range(args.kill):
         with scratch() as folder:
             row = killed(Path(folder), args.rates[0], args.seconds + 30, rng.uniform(0.0, args.seconds), parameters)

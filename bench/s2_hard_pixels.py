@@ -44,12 +44,11 @@ PERSPECTIVE = {"unit": "perspective", "start": [-1.2, -0.4, -3.0], "size": [0.1,
 VARIANTS: dict[str, dict[str, Any]] = {
     "S1": {},
     "alignment": {"alignment": 0.01},
-    "density": {"density": 0.005, "density_grid": PERSPECTIVE},
+    "density": {"density": 0.001, "density_grid": PERSPECTIVE},
     "style": {"style": 0.01},
     "mask": {"mask": "moved+weighted"},
 }
 VARIANTS |= {"alignment+mask": VARIANTS["alignment"] | VARIANTS["mask"],
-             "no density": VARIANTS["alignment"] | VARIANTS["mask"] | VARIANTS["style"],
              "all": {key: value for variant in VARIANTS.values() for key, value in variant.items()}}
 SHOWN = ("hard", *REGIONS, "easy")
 COLOURS = {"moving": (230, 50, 50), "flicker": (230, 220, 40), "reflecting": (60, 200, 220), "textureless": (90, 90, 230)}
