@@ -31,6 +31,8 @@ ROOMS: dict[str, set[str]] = {
     "export": {"frame", "geometry", "bag", "systems", "networks", "train", "model", "engine"},
     "evaluation": {"frame", "geometry", "decode", "bag", "engine", "model", "systems", "train"},
     "world": {"frame", "geometry", "bag"},
+    "inspection": {"frame", "geometry", "decode", "bag"},
+    "loop": {"frame", "bag", "model", "engine", "record", "inspection"},
     "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "systems", "record"},
     "report": {"frame", "geometry", "model", "bag", "systems", "evaluation", "nodes"},
     "__main__": {"frame", "commands"},
