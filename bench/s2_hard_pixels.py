@@ -67,8 +67,8 @@ def done(args: argparse.Namespace, folder: Path, budget: list[str], variant: str
         (place / "config.yaml").write_text(yaml.safe_dump(config))
         start = ["--init", args.init] if args.init else ["--init-pose", args.init_pose] if args.init_pose else []
         package(place / "train.log", "train", "depth", "--bag", *args.bags, "--config", str(place / "config.yaml"), *start, *budget,
-                *([] if args.init else ["--network", args.network]), "--seed", str(seed), "--batch", str(args.batch), "--out", str(place / "model"),
-                "--json", str(place / "train.json"))
+                *([] if args.init else ["--network", args.network]), "--seed", str(seed), "--batch", str(args.batch),
+                "--out", str(place / "model"), "--json", str(place / "train.json"))
         package(place / "evaluate.log", "evaluate", "depth", "--bag", *args.held, "--truth", "/truth/depth", "--regions", "/truth/hard",
                 "--model", str(place / "model"), "--json", str(place / "scores.json"))
     trained, scores = (json.loads((place / name).read_text()) for name in ("train.json", "scores.json"))
@@ -191,7 +191,8 @@ def main() -> None:
             for bag in args.held:
                 draw(bag, shown, Path(args.out) / f"{Path(bag).stem}_{name}.png")
     said = {"name": "s2_hard_pixels", "bags": [Path(bag).name for bag in args.bags], "held": [Path(bag).name for bag in args.held],
-            "network": args.network, "init": args.init, "init_pose": args.init_pose, "batch": args.batch, "jobs": args.jobs, "device": args.device,
+            "network": args.network, "init": args.init, "init_pose": args.init_pose, "batch": args.batch, "jobs": args.jobs,
+            "device": args.device,
             "recipe": RECIPE, "variants": {name: VARIANTS[name] for name in args.variants}, "tables": tables}
     write_atomically(Path(args.out) / "s2_hard_pixels.json", as_json(said))
 

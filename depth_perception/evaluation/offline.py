@@ -153,9 +153,10 @@ class _Path:
         if not self.poses:
             self.stamps, self.poses = [frame.stamp_ns], [np.eye(4)]
         elif output is not None:
-            self.stamps.append(output.stamp_ns)
-            self.poses.append(output.T_odom_base)
-            self.outputs.append(output)
+            for each in (*output.belated, output):
+                self.stamps.append(each.stamp_ns)
+                self.poses.append(each.T_odom_base)
+                self.outputs.append(each)
 
 
 def bev(bag_paths: list[str], model: Model, **options: Any) -> dict[str, Any]:

@@ -73,8 +73,9 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
     if "int8" in precisions:
         assert bag is not None
         tell(f"reading {bag}")
-        sizes = {"height": trained.height, "width": trained.width, "canonical_focal_px": trained.canonical_focal_px}
-        calibration = calibrations.read(bag, **sizes)  # type: ignore[arg-type]
+        images = max(len(words["inputs"]) for words in trained.networks.values())
+        calibration = calibrations.read(bag, height=trained.height, width=trained.width, canonical_focal_px=trained.canonical_focal_px,
+                                        images=images)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as directory:
         stage = Path(directory)
@@ -131,7 +132,7 @@ def _quantised(network: nn.Module, file: Path, calibration: calibrations.Calibra
         raise BadInput(f"{file.name} has no convolution that INT8 would make faster; nothing was written")
     rounded, cpu = file.with_suffix(".int8.onnx"), file.with_suffix(".int8.cpu.onnx")
     names = [value.name for value in graph.graph.input]
-    int8.write_int8(file, rounded, nodes=nodes, inputs=[{name: seen.inputs[name] for name in names} for seen in calibration.ranging])
+    int8.write_int8(file, rounded, nodes=nodes, inputs=[seen.inputs(names) for seen in calibration.ranging])
     int8.write_cpu_form(rounded, cpu)
     cost = calibrations.cost(file, cpu, calibration.scoring)
     for key, most, words in (("abs_rel_loss", most_loss, "AbsRel on the bag's LiDAR is worse"), ("difference", most_difference, "differs")):

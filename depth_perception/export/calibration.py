@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +26,19 @@ class Seen:
     """One frame of the bag.
 
     Attributes:
-        inputs: "image" and "neighbour" (the image before it in the bag), (1, 3, h, w) float32, as the drive prepares them.
+        images: it, and before it those that precede it in the bag, earliest first; (1, 3, h, w) float32, as the drive prepares them.
         truth: (H, W) metres of the LiDAR in the camera's image, NaN = none; None without a scan.
         ratio: canonical metres times this are metres.
     """
 
-    inputs: dict[str, np.ndarray]
+    images: tuple[np.ndarray, ...]
     truth: np.ndarray | None
     ratio: float
+
+    def inputs(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """What a network sees whose inputs have these names: the last images, in the order of time."""
+        names = list(names)
+        return dict(zip(names, self.images[-len(names) :], strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,25 +54,24 @@ class Calibration:
     scoring: list[Seen]
 
 
-def read(bag: str | Path, *, height: int, width: int, canonical_focal_px: float) -> Calibration:
-    """Up to 64 frames, spread evenly over the bag; BadInput when it has fewer than 8."""
+def read(bag: str | Path, *, height: int, width: int, canonical_focal_px: float, images: int = 2) -> Calibration:
+    """Up to 64 frames, spread evenly over the bag, each with the `images` - 1 before it; BadInput when there are fewer than 8."""
     reader = FrameReader(bag, pairing="nearest")
     every = max(1, reader.bag.topics[reader.topics.image][1] // _MOST)
-    digest, found, before = hashlib.sha256(), list[Seen](), None
+    digest, found, row = hashlib.sha256(), list[Seen](), deque[np.ndarray](maxlen=images)
     for k, frame in enumerate(reader):
-        if k % every not in (0, every - 1):
+        if -k % every >= images:
             continue
-        image = prepare(frame.image, height=height, width=width)
-        if before is not None and k % every == 0 and len(found) < _MOST:
-            digest.update(image.tobytes())
-            digest.update(before.tobytes())
+        row.append(prepare(frame.image, height=height, width=width))
+        if len(row) == images and k % every == 0 and len(found) < _MOST:
+            for image in reversed(row):
+                digest.update(image.tobytes())
             ratio = focal_ratio(frame.calibration, height=height, canonical_focal_px=canonical_focal_px)
             has_truth = frame.scan is not None and frame.calibration.T_camera_lidar is not None
             truth = lidar.depth_image(frame.scan, frame.calibration) if has_truth else None  # type: ignore[arg-type]
-            found.append(Seen({"image": image, "neighbour": before}, truth, ratio))
-        before = image
+            found.append(Seen(tuple(row), truth, ratio))
     if len(found) < _LEAST:
-        raise BadInput(f"--bag {bag}: wanted at least {_LEAST + 1} images to calibrate INT8 with, got {len(found) + 1}")
+        raise BadInput(f"--bag {bag}: wanted at least {_LEAST + images - 1} images to calibrate INT8 with, got {len(found) + images - 1}")
     return Calibration(Path(bag).name, digest.hexdigest(), found[::2], found[1::2])
 
 
@@ -80,7 +86,7 @@ def cost(full: Path, rounded: Path, frames: list[Seen]) -> dict[str, float]:
     engines = [Engine(file, device="cpu") for file in (full, rounded)]
     differences, errors = [], []
     for seen in frames:
-        (name, wanted), (_, got) = (next(iter(engine(**{key: seen.inputs[key] for key in engine.inputs}).items())) for engine in engines)
+        (name, wanted), (_, got) = (next(iter(engine(**seen.inputs(engine.inputs)).items())) for engine in engines)
         if name != "depth":
             differences.append(float(np.abs(got - wanted).mean() / np.abs(wanted).mean()))
             continue

@@ -15,6 +15,7 @@ class SampleConfig:
     motion is the bag's odometry where given, else measured by LiDAR points followed through the images. min_flow_px: the same where
     neither says anything: the median shift of corners, pixels of the stored image. min_contrast: an image whose grey levels deviate
     by less (of 255) shows nothing (a black or covered camera), and its windows are dropped.
+    leave_end: this share of every bag's time, its end, is not even read: somebody else scores on it.
     zoom: smallest share of the view that is cut out; it teaches other focal lengths. zoom_share: how many views zoom at all; the
     others keep at least `full_zoom` of the view. aspect: random stretch. colour, pair_colour: how many views (windows with
     neighbours) are recoloured at all; motion is learned from what stays the same, so those are spared. The colour ranges are
@@ -26,6 +27,7 @@ class SampleConfig:
     storage_height: int = 176
     max_points: int = 20000
     max_gap_s: float = 0.35
+    leave_end: float = ranged(0.0, 0, 0.9)
     min_motion_m: float = ranged(0.05, 0, 10)
     min_flow_px: float = ranged(0.25, 0, 100)
     min_contrast: float = ranged(3.0, 0, 128)

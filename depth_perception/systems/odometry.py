@@ -6,17 +6,18 @@ The motion is the camera's alone. A scan, where there is one, says how long a me
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from depth_perception.frame import Frame, check_ranges, ranged
+from depth_perception.frame import Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import pose
 from depth_perception.systems import refinement
 from depth_perception.systems.network_input import focal_ratio, prepare
 from depth_perception.systems.scale import Scale
 
 Infer = Callable[..., dict[str, np.ndarray]]
+PAIR, TRIPLET = ("image", "neighbour"), ("before", "image", "neighbour")  # inputs of a pose network, earliest image first
 
 # Body axes (x forward, y left, z up) from optical axes (x right, y down, z forward), REP 103.
 T_BODY_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
@@ -58,6 +59,7 @@ class OdometryOutput:
     T_previous_now: (4, 4) camera now -> camera at the previous image, metres.
     base_frame: name of the body frame.
     refined: whether corners settled the motion, or the network alone had to.
+    belated: of the image before, where only this one told its motion: at a chain's third image, by a triplet.
     """
 
     T_odom_base: np.ndarray
@@ -69,6 +71,18 @@ class OdometryOutput:
     elapsed_s: float
     base_frame: str
     refined: bool = False
+    belated: tuple[OdometryOutput, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """An image of the chain: as the network sees it (1, 3, h, w), and as corners are tracked in it."""
+
+    image: np.ndarray
+    stamp_ns: int
+    calibration: Calibration
+    scale: Scale
+    view: refinement.View | None
 
 
 class Odometry:
@@ -76,11 +90,16 @@ class Odometry:
 
     Metric by the depth's scalar. The network sees the earlier image first, as in training. Where corners abound its answer is only where
     the refinement starts, and the corners' residuals give the covariance. Where they do not (night, fog, a wall ahead), or without depth,
-    the network is asked again, about the two images mirrored left-right: the mean of both answers is the motion, and their disagreement
+    the network is asked again, about the images mirrored left-right: the mean of both answers is the motion, and their disagreement
     is a residual that needs no truth.
+
+    A triplet (S5, [0084]) is asked about the last three images, and its last answer is the motion. The first two images of a chain, or
+    after a gap, are too few for it: the second one's motion is not known until the third, when both answers are chained, one after the
+    other. So nothing is asked that the network was not trained on, and no step of the path is lost.
 
     Args:
         infer: `infer(image=earlier, neighbour=later) -> {"pose": (1, 6)}`, axis-angle and translation of T_later_earlier, canonical metres.
+            Where it has `inputs` and "before" is one of them, `infer(before=, image=, neighbour=)` -> (1, 2, 6), of both steps.
     """
 
     def __init__(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float, config: Config = Config()) -> None:
@@ -90,10 +109,11 @@ class Odometry:
         self.reset()
 
     def use(self, infer: Infer, *, height: int, width: int, canonical_focal_px: float) -> None:
-        """Takes another network; the chain of poses goes on, the next image starts a new pair."""
+        """Takes another network, of either form; the chain of poses goes on, the next image starts a new pair or triplet."""
         self._infer = infer
+        self._inputs = TRIPLET if "before" in getattr(infer, "inputs", ()) else PAIR
         self._height, self._width, self._canonical_focal_px = height, width, canonical_focal_px
-        self._previous: tuple[np.ndarray, int] | None = None
+        self._seen: list[_Seen] = []
 
     def configure(self, config: Config) -> None:
         """Takes another configuration from the next image on."""
@@ -106,7 +126,7 @@ class Odometry:
         self._pose_covariance = np.zeros((6, 6))
         self._twist = np.zeros(6)
         self._residual_variance: np.ndarray | None = None
-        self._previous = None
+        self._seen = []
         self._refinement.reset()
 
     def step(
@@ -117,7 +137,7 @@ class Odometry:
         depth: np.ndarray | None = None,
         road: np.ndarray | None = None,
     ) -> OdometryOutput | None:
-        """One image; None for the first one and after a gap, when there is no motion to speak of.
+        """One image; None when there is no motion to speak of yet: for the first one and after a gap, with a triplet for two of them.
 
         network_input: the prepared image if a system has made it already.
         depth: (h, w) metres of this image, of any size; without it nothing is refined.
@@ -126,25 +146,33 @@ class Odometry:
         refining = self._config.refine and depth is not None
         view = self._refinement.view(frame.image, frame.calibration, depth, road) if refining else None
         image = prepare(frame.image, height=self._height, width=self._width) if network_input is None else network_input
-        previous, self._previous = self._previous, (image, frame.stamp_ns)
-        if previous is None:
+        now = _Seen(image, frame.stamp_ns, frame.calibration, scale, view)
+        known = len(self._seen) == len(self._inputs)  # whether the motion up to the last image is
+        if not self._seen or not 0 < (now.stamp_ns - self._seen[-1].stamp_ns) * 1e-9 <= self._config.max_gap_s:
+            if self._seen:
+                # The chain goes on from the same pose, and owns up to what it may have missed: the last speed for as long.
+                missed_s = (now.stamp_ns - self._seen[-1 if known else 0].stamp_ns) * 1e-9
+                self._pose_covariance = self._pose_covariance + np.diag((self._twist * missed_s) ** 2).clip(0, 1e6)
+            self._seen = [now]
             self._refinement.start(view)
             return None
-        elapsed_s = (frame.stamp_ns - previous[1]) * 1e-9
-        if not 0 < elapsed_s <= self._config.max_gap_s:
-            # The chain goes on from the same pose, and owns up to what it may have missed: the last speed for as long.
-            self._pose_covariance = self._pose_covariance + np.diag((self._twist * elapsed_s) ** 2).clip(0, 1e6)
-            self._refinement.start(view)
+        self._seen = [*self._seen, now][-len(self._inputs) :]
+        if len(self._seen) < len(self._inputs):
             return None
+        answers = self._answers()
+        *belated, output = [self._chained(step, answers[step]) for step in range(len(answers) - 1 if known else 0, len(answers))]
+        return replace(output, belated=tuple(belated))
 
-        metres = scale.value * focal_ratio(frame.calibration, height=self._height, canonical_focal_px=self._canonical_focal_px)
-        T_previous_now = self._answer(previous[0], image, metres)
-        refined = self._refinement.step(view, elapsed_s=elapsed_s, T_previous_now=T_previous_now)
+    def _chained(self, step: int, T_previous_now: np.ndarray) -> OdometryOutput:
+        """Refines and chains one of the steps between the images seen, from the network's answer to it."""
+        previous, now = self._seen[step : step + 2]
+        elapsed_s = (now.stamp_ns - previous.stamp_ns) * 1e-9
+        refined = self._refinement.step(now.view, elapsed_s=elapsed_s, T_previous_now=T_previous_now)
         if refined is None:
-            T_previous_now, camera_covariance = self._agreed(T_previous_now, previous[0], image, metres)
+            T_previous_now, camera_covariance = self._agreed(T_previous_now, self._answers(mirrored=True)[step])
         else:
             T_previous_now, camera_covariance = refined
-        calibration = frame.calibration
+        calibration = now.calibration
         T_base_camera = T_BODY_OPTICAL if calibration.T_base_camera is None else calibration.T_base_camera
         T_before_now = T_base_camera @ T_previous_now @ pose.inverse(T_base_camera)
         self._T_odom_base = self._T_odom_base @ T_before_now
@@ -155,7 +183,7 @@ class Odometry:
         # The body's own velocity, seen from the body now: the step is expressed in the earlier body frame.
         linear = T_before_now[:3, :3].T @ T_before_now[:3, 3]
         self._twist = twist = np.concatenate([linear, rotation]) / elapsed_s
-        step_covariance = self._step_covariance(camera_covariance, T_base_camera, linear, scale)
+        step_covariance = self._step_covariance(camera_covariance, T_base_camera, linear, now.scale)
         self._pose_covariance = self._grown(self._T_odom_base[:3, :3] @ linear, _rotated(step_covariance, self._T_odom_base[:3, :3]))
         return OdometryOutput(
             self._T_odom_base.copy(),
@@ -163,24 +191,30 @@ class Odometry:
             self._pose_covariance,
             step_covariance / elapsed_s**2,
             T_previous_now,
-            frame.stamp_ns,
+            now.stamp_ns,
             elapsed_s,
             calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body",
             refined is not None,
         )
 
-    def _answer(self, previous: np.ndarray, now: np.ndarray, metres: float, *, mirrored: bool = False) -> np.ndarray:
-        """(4, 4) T_previous_now in metres, as the network sees it; mirrored: as it sees the mirror image, told as of the image."""
-        if mirrored:
-            previous, now = (np.ascontiguousarray(image[..., ::-1]) for image in (previous, now))
-        motion = self._infer(image=previous, neighbour=now)["pose"][0].astype(np.float64)
-        if mirrored:
-            motion = motion * MIRROR
-        return pose.inverse(pose.from_rotation_vector(motion[:3], motion[3:] * metres))
+    def _answers(self, *, mirrored: bool = False) -> list[np.ndarray]:
+        """(4, 4) T_previous_now in metres of each step between the images seen, as the network sees it.
 
-    def _agreed(self, T_seen: np.ndarray, previous: np.ndarray, now: np.ndarray, metres: float) -> tuple[np.ndarray, np.ndarray]:
+        mirrored: as it sees the mirror images, told as of the images.
+        """
+        images = [np.ascontiguousarray(seen.image[..., ::-1]) if mirrored else seen.image for seen in self._seen]
+        motions = self._infer(**dict(zip(self._inputs, images, strict=True)))["pose"].reshape(-1, 6).astype(np.float64)
+        if mirrored:
+            motions = motions * MIRROR
+        out = []
+        for motion, now in zip(motions, self._seen[1:], strict=True):
+            metres = now.scale.value * focal_ratio(now.calibration, height=self._height, canonical_focal_px=self._canonical_focal_px)
+            out.append(pose.inverse(pose.from_rotation_vector(motion[:3], motion[3:] * metres)))
+        return out
+
+    def _agreed(self, T_seen: np.ndarray, T_mirrored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The mean of the network's answer and its mirrored one, (4, 4), and its (6, 6) covariance by their disagreement over time."""
-        difference = pose.inverse(T_seen) @ self._answer(previous, now, metres, mirrored=True)
+        difference = pose.inverse(T_seen) @ T_mirrored
         squared = (np.concatenate([difference[:3, 3], pose.log_so3(difference[:3, :3])]) / 2) ** 2
         if self._residual_variance is None:
             self._residual_variance = squared

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from depth_perception import model
 from depth_perception.bag import Bag, FrameReader
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry.edge_alignment import EdgeAlignment
 from depth_perception.networks.depth import DepthNet
 from depth_perception.networks.frozen import FrozenEncoder
 from depth_perception.networks.load import build, entry, load_weights, weights
 from depth_perception.networks.offset import OffsetNet
-from depth_perception.networks.pose import PoseNet
+from depth_perception.networks.pose import PoseNet, PoseNetConfig
 from depth_perception.networks.residual import ResidualNet
 from depth_perception.networks.student import Student
 from depth_perception.networks.teacher import Teacher
@@ -42,6 +42,7 @@ from depth_perception.train.travelled import travelled
 __all__ = ["Budget", "Config", "History", "Recipe", "new_networks", "read", "report", "terms", "train", "write"]
 
 DRIVES = ("depth", "pose")
+_SEES = {"pair": "two images", "triplet": "three images"}
 _NETWORKS = {Student: "student", DepthNet: "s1", Teacher: "teacher"}
 
 
@@ -77,9 +78,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         raise BadInput(f"--out {out}: wanted a directory, it is a file")
     on_gpu = chosen(config.fit.device).type == "cuda"
     torch.manual_seed(seed)
-    networks = new_networks(config, init)
-    if init_pose is not None:
-        networks["pose"] = new_networks(config, init_pose, only="pose")["pose"]
+    networks = new_networks(config, init, init_pose)
     places = world.share(batch)
     drives, warnings = read(bags, config, topics=topics, batch=batch, places=places, aloud=world.first, **reading)
     if world.gather((drives.windows, drives.held_out)).count((drives.windows, drives.held_out)) < world.size:
@@ -87,9 +86,9 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed, places=places)
     origin = world.tell(lambda: lineage(bags, command)) | {"processes": world.size}
     asked = asdict(config)
+    asked["fit"] = {name: value for name, value in asked["fit"].items() if name not in FREE}
     identity = {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], "--batch": batch, "--image-topic": list(topics),
-                "--init": init and model.sha256(Path(init) / "depth.safetensors"), "the configuration": {
-                    **asked, "fit": {name: value for name, value in asked["fit"].items() if name not in FREE}}, **recipe.identity}
+                "--init": init and model.sha256(Path(init) / "depth.safetensors"), **_named(asked), **recipe.identity}
     logbooks: list[Logbook] = []
 
     def logbook(step: int) -> Logbook:
@@ -119,6 +118,14 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     return history
 
 
+def _named(asked: dict[str, Any], of: str = "the configuration's ") -> dict[str, Any]:
+    """Nested options, each by its own name: a run that goes on with another one is told which."""
+    out: dict[str, Any] = {}
+    for name, value in asked.items():
+        out |= _named(value, f"{of}{name}.") if isinstance(value, dict) else {f"{of}{name}": value}
+    return out
+
+
 def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = (), batch: int = 1, places: range = range(1),
          aloud: bool = True, **reading: Any) -> tuple[Drives, list[str]]:
     """The drives of bags, and sentences on what looks wrong in them (printed if `aloud`).
@@ -136,8 +143,11 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
             reader = FrameReader(bag, pairing="nearest", image_topic=camera, **reading)
             metres = travelled(reader, config.velocity_source or None) if config.velocity else None
             alignment = EdgeAlignment()
+            frames = alignment.watching(reader)
+            if config.samples.leave_end:
+                frames = _but_the_end(frames, reader.bag, config.samples.leave_end)
             try:
-                drives.add(alignment.watching(reader), name=name, travelled=metres)
+                drives.add(frames, name=name, travelled=metres)
             except NothingToLearn as reason:  # a parked car's bag ends no training of a fleet
                 nothing = reason
                 warnings.append(str(reason))
@@ -156,9 +166,22 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
     return drives, warnings
 
 
-def new_networks(config: Config, init: str | Path | None = None, *, only: str | None = None) -> nn.ModuleDict:
-    """{"depth", "pose"}: fresh, or from a model directory that has what the config asks for. Beside them what only helps to learn:
-    "residual" where it reconstructs, "offset" where alignment has a weight, "frozen", a copy of this depth network, where style has one.
+def _but_the_end(frames: Iterable[Frame], bag: Bag, share: float) -> Iterator[Frame]:
+    """Frames that are not in the last share of a bag's time."""
+    last_ns: int | None = None
+    for frame in frames:
+        if last_ns is None:
+            last_ns = frame.stamp_ns + round((1 - share) * (bag.end_ns - bag.start_ns))
+        if frame.stamp_ns > last_ns:
+            return
+        yield frame
+
+
+def new_networks(config: Config, init: str | Path | None = None, init_pose: str | Path | None = None) -> nn.ModuleDict:
+    """{"depth", "pose"}: fresh, or from a model directory that has what the config asks for; init_pose: where the pose network is from.
+
+    Beside them what only helps to learn: "residual" where it reconstructs, "offset" where alignment has a weight, "frozen", a copy of this
+    depth network, where style has one.
     """
     depth: nn.Module
     if config.network == "teacher":
@@ -173,35 +196,48 @@ def new_networks(config: Config, init: str | Path | None = None, *, only: str | 
     if config.alignment:
         networks["offset"] = OffsetNet(config.offset)
     if init is not None:
-        _fill(networks, init, DRIVES if only is None else (only,))
+        _fill(networks, "--init", init, DRIVES if init_pose is None else ("depth",))
+    if init_pose is not None:
+        _fill(networks, "--init-pose", init_pose, ("pose",))
     if config.style:
         networks["frozen"] = FrozenEncoder(networks["depth"])
     return networks
 
 
-def _fill(networks: nn.ModuleDict, init: str | Path, names: Sequence[str]) -> None:
-    """Takes networks of a model directory."""
+def _fill(networks: nn.ModuleDict, option: str, init: str | Path, names: Sequence[str]) -> None:
+    """Takes networks of a model directory, which `option` gave."""
     start = model.load(init)
     for name in names:
         if name not in start.networks:
-            raise BadInput(f"--init {init}: wanted a model with a {name} network, it has {', '.join(start.networks) or 'none'}")
+            raise BadInput(f"{option} {init}: wanted a model with a {name} network, it has {', '.join(start.networks) or 'none'}")
         theirs, ours = build(name, start.networks[name]), networks[name]
-        default = type(ours)().config
+        default: Any = type(ours)().config
         if type(theirs) is not type(ours):
-            raise BadInput(f"--init {init}: its {name} network is a {type(theirs).__name__}, the configuration asks for a "
+            raise BadInput(f"{option} {init}: its {name} network is a {type(theirs).__name__}, the configuration asks for a "
                            f"{type(ours).__name__}; give --network {_NETWORKS.get(type(theirs), 'student')}")
+        if isinstance(ours, PoseNet):
+            same_form(option, start, ours.config.form)
+            default = PoseNetConfig(form=ours.config.form)
         if ours.config not in (default, theirs.config):
-            raise BadInput(f"--init {init}: its {name} network has {theirs.config}, the configuration asks for {ours.config}")
+            raise BadInput(f"{option} {init}: its {name} network has {theirs.config}, the configuration asks for {ours.config}")
         load_weights(theirs, start.weights(name))
         networks[name] = theirs
 
 
+def same_form(option: str, of: model.Model, form: str) -> None:
+    """BadInput where the pose network of a model, which `option` gave, is shown another number of images than `form` says."""
+    theirs = of.networks.get("pose", {}).get("config", {}).get("form", "pair")  # manifests older than triplets do not say it
+    if theirs != form:
+        raise BadInput(f"{option} {of.path}: its pose network sees {_SEES.get(theirs, theirs)}, the configuration asks for one that sees "
+                       f"{_SEES[form]}; give --config with `pose: {{form: {theirs}}}`, or --init-pose with a model whose network does")
+
+
 def write(networks: nn.ModuleDict, out: Path, config: Config, history: History, lineage: dict[str, Any]) -> model.Model:
     """Weights and manifest.json of what drives into `out`."""
-    image, pose = [1, 3, config.height, config.width], [1, 6]
+    image, pose = [1, 3, config.height, config.width], networks["pose"].config
     described = {
         "depth": {**entry(networks["depth"]), "inputs": {"image": image}, "outputs": {"depth": [1, 1, config.height, config.width]}},
-        "pose": {**entry(networks["pose"]), "inputs": {"image": image, "neighbour": image}, "outputs": {"pose": pose}},
+        "pose": {**entry(networks["pose"]), "inputs": dict.fromkeys(pose.inputs, image), "outputs": {"pose": pose.output}},
     }
     lineage = {**lineage, "steps": history.step, "minutes": round(history.elapsed_s / 60, 2),
                "losses": {name: round(value, 5) for name, value in history.mean().items()},

@@ -45,6 +45,8 @@ class Config:
     match_strides: they are computed on images so many times smaller, and averaged: the coarse ones see large motions, the fine
     ones make them exact.
     coarse: weight of the coarser scales' distance loss.
+    pose: the pose network; `form: triplet` shows it the previous image, the image and the next one at once (S5, [0084]), `pair` two of them
+    at a time (S1).
 
     S2's total (claim 1) is L_ph + style L_st + smooth L_sm + alignment L_dfa + density L_vd, L_ph and L_sm the two above. A term of
     weight 0 is not computed. The pair is an image and its next one. both_learn: the depth network learns from both, as the claims have

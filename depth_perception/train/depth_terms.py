@@ -23,7 +23,7 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> d
         return {"distance": config.distance * _distance(depths, truth, data["K"], config)}
 
     B, N = data["neighbours"].shape[:2]
-    T = motions(networks["pose"], data["image"], data["neighbours"])
+    T = motions(networks["pose"], data["image"], data["neighbours"], form=config.pose.form)
     pair = Pair(depths[0], following, features, data["K"], T.view(B, N, 4, 4)[:, 1])
     measured = data["motions"].flatten(0, 1).clone()
     measured[:, :3, 3] /= ratio.view(-1, 1).repeat_interleave(N, 0)
@@ -87,18 +87,22 @@ def _both(data: dict[str, Tensor]) -> Tensor:
 def pair_of(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> Pair:
     """The images of a batch and their next ones, with both depths, whatever the terms ask for."""
     depth, following = networks["depth"](_both(data))[0].chunk(2)
-    T = motions(networks["pose"], data["image"], data["neighbours"]).unflatten(0, (-1, 2))[:, 1]
+    T = motions(networks["pose"], data["image"], data["neighbours"], form=config.pose.form).unflatten(0, (-1, 2))[:, 1]
     return Pair(depth, following, None, data["K"], T)
 
 
-def motions(pose: nn.Module, image: Tensor, neighbours: Tensor) -> Tensor:
+def motions(pose: nn.Module, image: Tensor, neighbours: Tensor, *, form: str = "pair") -> Tensor:
     """(B, 3, H, W) and its (B, 2, 3, H, W) previous and next images -> (2 B, 4, 4) T_neighbour_image.
 
     The network always sees the earlier image first, as when driving; asked both ways round it would first have to learn to tell
-    forward from backward. The motion to the previous image is the inverse of what it says.
+    forward from backward. The motion to the previous image is the inverse of what it says. A triplet is the three in a row, and both
+    of its answers are used.
     """
     previous, following = neighbours.unbind(1)
-    T_image_previous, T_following_image = motion(pose(torch.cat([previous, image]), torch.cat([image, following]))).chunk(2)
+    if form == "triplet":
+        T_image_previous, T_following_image = motion(pose(previous, image, following).transpose(0, 1).flatten(0, 1)).chunk(2)
+    else:
+        T_image_previous, T_following_image = motion(pose(torch.cat([previous, image]), torch.cat([image, following]))).chunk(2)
     return torch.stack([inverse(T_image_previous), T_following_image], 1).flatten(0, 1)
 
 

@@ -37,7 +37,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, c
     """`train.depth.train` with a teacher: a model directory of `train depth --network teacher`.
 
     The student is the one that the teacher was made for, unless the config asks for another one, which must have its shapes. A training
-    from nothing takes the teacher's pose network. BadInput: no teacher, or one for another student or another focal length.
+    from nothing takes the teacher's pose network. BadInput: no teacher, or one for another student, another focal length
+    or with a pose network of another form.
     """
     taught = model.load(teacher)
     network = _teacher(taught, teacher, config)
@@ -53,6 +54,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, c
         lambda networks, drives, config, logbooks: validation(networks, drives, config, logbooks, teaching),
         {"--teacher": sha}, {"teacher": {"path": str(teacher), "sha256": sha, "lineage": taught.lineage}})
     if init is None and init_pose is None:
+        depth.same_form("--teacher", taught, config.pose.form)
         init_pose = teacher
     return depth.train(bags, out, config=config, init=init, init_pose=init_pose, recipe=recipe, **options)
 

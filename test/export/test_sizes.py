@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from variants import trained
+from variants import TRIPLET, trained
 
 from depth_perception import engine, model
 from depth_perception.__main__ import main
@@ -58,6 +58,18 @@ def test_a_pose_in_metres_is_the_same_from_any_size(sized):
     for part in (slice(3), slice(3, 6)):
         assert np.linalg.norm(poses[0][part]) > 0
         assert np.linalg.norm(poses[1][part] - poses[0][part]) < 0.05 * np.linalg.norm(poses[0][part])
+
+
+def test_a_triplet_of_another_size_is_the_network_on_shrunk_images_in_their_order(tmp_path):
+    network = trained(tmp_path / "m", pose=TRIPLET)["pose"]
+    large = export(tmp_path / "m", tmp_path / "large", size=(160, 128))
+    proven = engine.load(large, "pose", device="cpu")
+    assert proven.inputs == {name: [1, 3, 128, 160] for name in TRIPLET.inputs} and proven.outputs == {"pose": [1, 2, 6]}
+    row = [np.random.default_rng(k).random((1, 3, 128, 160), np.float32) for k in range(3)]
+    with torch.no_grad():
+        small = [torch.nn.functional.interpolate(torch.from_numpy(image), size=(64, 96), mode="bilinear") for image in row]
+        wanted = network(*small) * torch.tensor([1, 1, 1, 0.5, 0.5, 0.5])
+    assert np.allclose(proven(**dict(zip(TRIPLET.inputs, row, strict=True)))["pose"], wanted, atol=1e-5 * float(wanted.abs().max()))
 
 
 def test_a_copy_can_be_exported_again(sized, tmp_path):

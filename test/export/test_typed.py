@@ -1,12 +1,14 @@
 """FP16 and INT8 variants: types that stand in the graph, answers within their bounds, ranges from the bag alone; else nothing."""
 
 import json
+from itertools import zip_longest
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
-from variants import drive, trained
+from variants import TRIPLET, drive, trained
 
 from depth_perception import engine, model
 from depth_perception.__main__ import main
@@ -91,7 +93,8 @@ def test_the_quantiser_saw_images_of_the_bag_and_nothing_else(exported, bag):
     assert len(depth) == len(pose) == 10
     for k, (one, pair) in enumerate(zip(depth, pose, strict=True)):  # every other image; the others score
         assert list(one) == ["image"] and np.array_equal(one["image"], images[2 * k + 1])
-        assert set(pair) == {"image", "neighbour"} and np.array_equal(pair["neighbour"], images[2 * k])
+        assert list(pair) == ["image", "neighbour"]  # in the order of time, as when driving
+        assert np.array_equal(pair["image"], images[2 * k]) and np.array_equal(pair["neighbour"], images[2 * k + 1])
 
 
 def test_int8_is_symmetric_with_weights_per_channel(exported):
@@ -118,7 +121,7 @@ def test_both_int8_forms_are_the_same_numbers(exported, bag):
         zero = {numpy_helper.to_array(w).dtype.name for w in weights(exported[0].path / f"{name}.int8.cpu.onnx").values()}
         assert "uint8" in zero
         for seen in frames[:3]:
-            arrays = {key: seen.inputs[key] for key in one.inputs}
+            arrays = seen.inputs(one.inputs)
             (a,), (b,) = one(**arrays).values(), other(**arrays).values()
             assert np.abs(a - b).max() <= 0.01 * np.abs(a).max()  # kernels sum in other orders, and then a value may round the other way
 
@@ -166,12 +169,58 @@ def test_the_command_says_what_it_wrote(tmp_path, bag, capsys):
     assert json.loads((tmp_path / "e.json").read_text())["variants"]["int8"]["pose"]["on_the_bag"]["frames"] == 9
 
 
-def test_tensorrt_takes_every_variant(exported):
+def test_a_triplet_is_calibrated_with_three_images_in_a_row(tmp_path, bag, monkeypatch):
+    images = [prepare(frame.image, height=64, width=96) for frame in FrameReader(bag)]
+    sizes = {"height": 64, "width": 96, "canonical_focal_px": 240.0, "images": 3}
+    for most, every in ((64, 1), (5, 4)):  # every image, and every fourth with the two before it
+        monkeypatch.setattr(calibration, "_MOST", most)
+        monkeypatch.setattr(calibration, "_LEAST", 4)
+        found = calibration.read(bag, **sizes)
+        in_turns = [seen for pair in zip_longest(found.ranging, found.scoring) for seen in pair if seen]
+        rows = [seen.inputs(TRIPLET.inputs) for seen in in_turns]
+        places = [i for i in range(2, 20) if i % every == 0]
+        assert len(rows) == len(places)
+        for i, row in zip(places, rows, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(row.values(), images[i - 2 : i + 1], strict=True))
+    monkeypatch.setattr(calibration, "_LEAST", 50)
+    with pytest.raises(BadInput, match="wanted at least 52 images to calibrate INT8 with, got"):
+        calibration.read(bag, **sizes)
+
+
+def test_every_engine_takes_a_triplet(tmp_path, bag):
+    network = trained(tmp_path / "m", pose=TRIPLET)["pose"]
+    exported = export(tmp_path / "m", precisions=("fp16", "int8"), bag=bag)
+    shown = [seen.inputs(TRIPLET.inputs) for seen in calibration.read(bag, height=64, width=96, canonical_focal_px=240.0, images=3).scoring]
+    for precision in ("fp32", "fp16", "int8"):
+        proven = engine.load(exported, "pose", device="cpu", precision=precision)
+        assert list(proven.inputs) == ["before", "image", "neighbour"] and proven.outputs == {"pose": [1, 2, 6]}
+        for row in shown:
+            with torch.no_grad():
+                wanted = network(*(torch.from_numpy(row[name]) for name in TRIPLET.inputs)).numpy()
+            assert np.abs(proven(**row)["pose"] - wanted).max() <= BOUNDS[precision] * np.abs(wanted).max()
+    assert exported.lineage["export"]["variants"]["int8"]["pose"]["on_the_bag"]["frames"] == 9
+
+
+def test_tensorrt_builds_a_triplet(tmp_path):
+    loaded = tensorrt()
+    from depth_perception.engine import tensorrt_build
+
+    trained(tmp_path / "m", pose=TRIPLET)
+    built = tensorrt_build.build(export(tmp_path / "m").onnx("pose"), package=loaded, capability="sm89", precision="fp32")
+    assert len(built.engine) > 1000
+
+
+def tensorrt():
+    """The TensorRT package; skips where there is none."""
     package = pytest.importorskip("depth_perception.engine.tensorrt_package")
     try:
-        loaded = package.load()
+        return package.load()
     except BadInput as missing:
         pytest.skip(str(missing))
+
+
+def test_tensorrt_takes_every_variant(exported):
+    loaded = tensorrt()
     from depth_perception.engine import tensorrt_build
 
     for name in ("depth", "pose"):

@@ -15,6 +15,7 @@ from depth_perception.train.fit import History
 
 CONFIG = recipe.Config(height=64, width=96, student=StudentConfig(channels=(8, 32, 32, 64, 64)),
                        pose=PoseNetConfig(channels=(16, 32, 32, 32, 32)))
+TRIPLET = replace(CONFIG.pose, form="triplet")
 
 
 def trained(path: Path, **changes) -> dict[str, torch.nn.Module]:
@@ -27,7 +28,7 @@ def trained(path: Path, **changes) -> dict[str, torch.nn.Module]:
             head.conv.weight.normal_(std=0.1)  # an answer that depends on the image
         for _ in range(3):
             networks["depth"](torch.rand(2, 3, config.height, config.width))
-            networks["pose"](*torch.rand(2, 2, 3, config.height, config.width))
+            networks["pose"](*torch.rand(len(config.pose.inputs), 2, 3, config.height, config.width))
     recipe.write(networks.eval(), path, config, History(rows=[{"step": 1, "distance": 1.0}]), {"command": "test"})
     return networks
 

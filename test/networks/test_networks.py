@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from depth_perception import model
 from depth_perception.frame import BadInput
 from depth_perception.networks.blocks import Coefficients, SparseBlock, WeightedSum
 from depth_perception.networks.depth import DepthNet, DepthNetConfig
 from depth_perception.networks.disparity import DisparityHead, Normalise
 from depth_perception.networks.load import build, entry, load_weights, weights
-from depth_perception.networks.pose import PoseNet
+from depth_perception.networks.pose import FORMS, PoseNet, PoseNetConfig
 from depth_perception.networks.residual import ResidualNet
 from depth_perception.networks.student import Student, StudentConfig
 
@@ -131,7 +132,46 @@ def test_pose_net_shrinks_strictly_and_starts_near_no_motion():
     assert not torch.allclose(network(a, b), network(b, a))
 
 
-@pytest.mark.parametrize("network", [Student(StudentConfig(channels=(8,) * 5)), DepthNet(DepthNetConfig(skips="literal")), PoseNet()])
+def straight(network: PoseNet, *images: torch.Tensor) -> torch.Tensor:
+    """The claim's steps in a row: concatenation along the channels, convolutions, regression."""
+    x = torch.cat([(image - network.normalise.mean) * network.normalise.scale for image in images], 1)
+    x = network.layers(torch.nn.functional.avg_pool2d(x, network.config.shrink))
+    return network.regress(x).mean((2, 3))
+
+
+def test_the_shipped_pose_network_is_of_pairs_and_answers_bit_by_bit_as_before():
+    shipped = model.load(model.shipped())
+    assert "form" not in shipped.networks["pose"]["config"], "it was made before there were two forms"
+    network = build("pose", shipped.networks["pose"]).eval()
+    assert network.config == PoseNetConfig(form="pair") and FORMS["pair"] == ("image", "neighbour")
+    load_weights(network, shipped.weights("pose"))
+    a, b = torch.rand(2, 1, 3, 128, 416, generator=torch.Generator().manual_seed(0))
+    answer = network(a, b)
+    assert answer.shape == (1, 6) and torch.equal(answer, straight(network, a, b) * network.scale)
+
+
+def test_a_triplet_is_nine_channels_earliest_first_and_two_motions():
+    torch.manual_seed(0)
+    network = PoseNet(PoseNetConfig(form="triplet")).eval()
+    assert network.layers[0].weight.shape == (16, 9, 7, 7) and network.regress.weight.shape == (12, 256, 1, 1)
+    before, image, neighbour = torch.rand(3, 2, 3, 64, 96)
+    answer = network(before, image, neighbour)
+    assert answer.shape == (2, 2, 6)
+    wanted = straight(network, before, image, neighbour)
+    assert torch.equal(answer, torch.stack([wanted[:, :6] * network.scale, wanted[:, 6:] * network.scale], 1))
+    assert not torch.allclose(answer, network(neighbour, image, before))
+    with torch.no_grad():
+        network.layers[0].weight[:, 6:] = 0  # the last image's channels
+    assert torch.equal(network(before, image, neighbour), network(before, image, torch.rand_like(image)))
+
+
+def test_another_form_is_refused():
+    with pytest.raises(BadInput, match=r"pose\.form: wanted one of pair, triplet, got 'quad'"):
+        build("pose", {"class": "PoseNet", "config": {"form": "quad"}})
+
+
+@pytest.mark.parametrize("network", [Student(StudentConfig(channels=(8,) * 5)), DepthNet(DepthNetConfig(skips="literal")), PoseNet(),
+                                     PoseNet(PoseNetConfig(form="triplet"))])
 def test_a_network_survives_its_manifest_entry_and_weights(network, tmp_path):
     import json
 

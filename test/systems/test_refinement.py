@@ -69,12 +69,12 @@ def guess(image, neighbour):
     return {"pose": np.array([[0, 0.01, 0, 0, 0, -0.5]], np.float32)}
 
 
-def odometry(config=None):
-    return Odometry(guess, height=64, width=208, canonical_focal_px=360.0 * 64 / 188, config=config or Config())
+def odometry(config=None, infer=guess):
+    return Odometry(infer, height=64, width=208, canonical_focal_px=360.0 * 64 / 188, config=config or Config())
 
 
-def run(pictures, *, config=None, depth_scale=1.0, roads=None):
-    system, outputs = odometry(config), []
+def run(pictures, *, config=None, depth_scale=1.0, roads=None, infer=guess):
+    system, outputs = odometry(config, infer), []
     for i, (image, depth) in enumerate(pictures):
         calibration = CALIBRATION if image.shape[:2] == SIZE else Calibration(K, image.shape[1], image.shape[0], "camera", T_BASE_CAMERA)
         small = cv2.resize(depth * np.float32(depth_scale), (208, 64), interpolation=cv2.INTER_NEAREST)
@@ -95,6 +95,23 @@ def test_the_path_is_found_though_the_network_knows_nothing():
     assert not alone.refined
     assert np.linalg.norm((pose.inverse(poses[-1]) @ alone.T_odom_base)[:3, 3]) > 1
     assert np.trace(outputs[-1].twist_covariance[3:, 3:]) < 0.1 * np.trace(alone.twist_covariance[3:, 3:])
+
+
+def test_a_triplets_first_step_is_refined_though_it_comes_late():
+    _, pictures = drive()
+
+    def first_guesses(before, image, neighbour):
+        return {"pose": np.stack([guess(before, image)["pose"], guess(image, neighbour)["pose"]], 1)}
+
+    class Triplet:
+        inputs = ("before", "image", "neighbour")
+        __call__ = staticmethod(first_guesses)
+
+    pairs, outputs = run(pictures), run(pictures, infer=Triplet())
+    told = [*outputs[2].belated, *outputs[2:]]
+    assert [output is None for output in outputs] == [True, True, False, False, False] and all(output.refined for output in told)
+    for ours, theirs in zip(told, pairs[1:], strict=True):
+        assert np.array_equal(ours.T_odom_base, theirs.T_odom_base) and np.array_equal(ours.pose_covariance, theirs.pose_covariance)
 
 
 def test_the_length_of_a_step_is_that_of_the_depth():
