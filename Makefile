@@ -37,6 +37,8 @@ lint: $(VENV)/learn.stamp
 
 bench: $(VENV)/drive.stamp
 	$(VENV)/bin/python -m depth_perception bench --out out/bench
+	$(VENV)/bin/python -m bench.record --rates 110 --seconds 60 --out out/bench
+	$(VENV)/bin/python -m bench.record --rates 60 --seconds 6 --kill 20 --cut 20 --out out/bench/killed
 
 environment: $(VENV)/learn.stamp
 

@@ -81,6 +81,12 @@ class Bag:
         except Exception as error:  # whatever damaged bytes do to the deserialiser
             raise BadInput(f"{type_name}: a message of {len(raw)} bytes cannot be deserialised ({type(error).__name__})") from None
 
+    def definition(self, type_name: str) -> str:
+        """A type's .msg text and those of the types in it, as mcap's ros2msg has them. Raises BadInput."""
+        if type_name not in self._stores:
+            self._stores[type_name] = self._store_of(type_name)
+        return str(self._stores[type_name].generate_msgdef(type_name, ros_version=2)[0])
+
     def _store_of(self, type_name: str) -> Typestore:
         definition = self._definitions.get(type_name)
         if definition is None or not definition.text:

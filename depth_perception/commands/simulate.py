@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORDS",
         help="what photometry fails on, some of moving,flicker,reflections,textureless; /truth/hard says which pixels (default: none)",
     )
+    parser.add_argument("--camera-height", type=float, default=1.65, metavar="M",
+                        help="metres above the ground (default 1.65; --appearance varied draws its own)")
     parser.add_argument("--no-truth", action="store_true", help="leave out /truth")
 
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         seed=args.seed,
         rate=args.rate,
-        camera=Camera(args.width, args.height),
+        camera=Camera(args.width, args.height, mount=args.camera_height),
         lidar=Lidar(rings=args.lidar_rings, columns=args.lidar_columns, sweep_s=args.lidar_sweep),
         appearance=args.appearance,
         setting=args.setting,

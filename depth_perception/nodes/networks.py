@@ -35,7 +35,8 @@ class Networks:
 
         progress: told the phase and the seconds while an engine is built. Raises BadInput.
         """
-        opened = model.load(config.model or model.shipped())
+        # Resolved once: `loop` may point models/current elsewhere while we read.
+        opened = model.load(Path(config.model or model.shipped()).resolve())
         engines = {
             name: engine.load_with_standby(
                 opened,

@@ -1,0 +1,142 @@
+"""`loop`: last night's drives in, this morning's model out; nothing is promoted that is not proven better."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from depth_perception.loop import Outcome, Store
+
+HELP = "learn from new drives, and promote the model only when it is proven better; or roll back"
+EXAMPLE = "python -m depth_perception loop --bag /data/drives --into /data/models --minutes 20 --target sm86"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is new, where models live, what counts as better."""
+    parser.add_argument("--bag", nargs="+", default=[], metavar="BAG", help="bags, or directories of them; those seen before are left out")
+    parser.add_argument("--into", required=True, metavar="DIR", help="the directory of models; DIR/current is the one that drives")
+    parser.add_argument("--init", metavar="DIR", help="the first model, where DIR/current is none yet (default: the shipped student)")
+    parser.add_argument("--task", choices=["depth", "student"], default="depth", help="what is learned, as for `train`")
+    parser.add_argument("--teacher", metavar="DIR", help="for student")
+    parser.add_argument("--minutes", type=float, help="training budget (default 20, unless --steps)")
+    parser.add_argument("--steps", type=int, help="training budget in steps")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--config", metavar="YAML", help="of the training (default: config/train/depth_only.yaml, or student.yaml)")
+    parser.add_argument("--target", metavar="SM,SM", help="kinds of GPU to build engines for (default: none, the CPU's need no building)")
+    parser.add_argument("--precision", default="fp32", metavar="P,P", help="of the engines: fp32, fp16, int8")
+    parser.add_argument("--held-share", type=float, default=0.2, help="of each drive's time, its end, that is scored on (default 0.2)")
+    parser.add_argument("--min-gain", type=float, default=0.02, help="AbsRel on the new drives must fall by this share (default 0.02)")
+    parser.add_argument("--tolerance", type=float, default=0.05, help="and rise nowhere by more than this share (default 0.05)")
+    parser.add_argument("--keep", type=int, default=5, help="versions to keep (default 5)")
+    parser.add_argument("--keep-held", type=int, default=20, help="held-out stretches to keep and score (default 20)")
+    parser.add_argument("--again", action="store_true", help="also bags that were seen before")
+    parser.add_argument("--image-topic", metavar="TOPIC")
+    parser.add_argument("--points-topic", metavar="TOPIC")
+    parser.add_argument("--calibration", metavar="YAML", help="calibration file instead of CameraInfo and TF")
+    parser.add_argument("--rollback", action="store_true", help="make the version current that the current one replaced, and end")
+    parser.add_argument("--json", metavar="PATH", help="write the outcome here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """One turn of the loop. 0 promoted, 3 nothing new, 4 all refused, 5 not better, 6 failed; 2 for bad input."""
+    from depth_perception import model
+    from depth_perception.frame import BadInput
+    from depth_perception.loop import Outcome, Store
+    from depth_perception.loop import run as turn
+
+    if not args.bag and not args.rollback:
+        raise BadInput("--bag: wanted bags or a directory of them, got none")
+    if (args.task == "student") != (args.teacher is not None):
+        raise BadInput("--teacher: `--task student` needs a model directory, and nothing else takes one")
+    for name, least, most in (("held_share", 0.01, 0.9), ("min_gain", 0.0, 1.0), ("tolerance", 0.0, 1.0)):
+        if not least <= (value := getattr(args, name)) <= most:
+            raise BadInput(f"--{name.replace('_', '-')}: wanted a share from {least:g} to {most:g}, got {value}")
+    store = Store(args.into)
+    with store.alone(waiting=lambda: tell("another loop works there, waiting")):
+        if args.rollback:
+            before, now = store.rollback()
+            return end(args, store, [("rollback", Outcome("rolled back", f"{now.name} is current again, {before.name} was"))])
+        what = plan(args, store)
+        store.begin(args.init or model.shipped())
+        runs = turn(store, what, tell=tell)
+        for name, outcome in runs:
+            page(store.runs / name, outcome)
+        return end(args, store, runs or [("", Outcome("nothing new", f"no bag below {', '.join(map(str, args.bag))} is new"))])
+
+
+def tell(sentence: str) -> None:
+    """To whoever watches; a cron job has no terminal, and reads status.json."""
+    if sys.stderr.isatty():
+        print(f"loop: {sentence}", file=sys.stderr, flush=True)
+
+
+def plan(args: argparse.Namespace, store: Store) -> Any:
+    """What is to be done with the bags that are new, None when there are none."""
+    from pathlib import Path
+
+    from depth_perception.loop import Plan, found
+
+    seen = {} if args.again else store.seen()
+    fresh = []
+    for bag in found.bags(args.bag):
+        known = seen.get(str(bag))
+        if found.is_being_recorded(bag):
+            tell(f"{bag} is still being recorded: next time")
+        elif known is None or known["files"] != found.identity(bag)["files"]:
+            fresh.append(str(bag))
+    if not fresh:
+        return None
+    return Plan(
+        bags=fresh, task=args.task, teacher=args.teacher and str(Path(args.teacher).resolve()), steps=args.steps,
+        minutes=args.minutes if args.minutes or args.steps else 20.0, batch=args.batch, seed=args.seed,
+        config=args.config and str(Path(args.config).resolve()), targets=args.target.split(",") if args.target else [],
+        precisions=args.precision.split(","), held_share=args.held_share, min_gain=args.min_gain, tolerance=args.tolerance,
+        most_held=args.keep_held, most_versions=args.keep, image_topic=args.image_topic, points_topic=args.points_topic,
+        calibration=args.calibration and str(Path(args.calibration).resolve()))
+
+
+def end(args: argparse.Namespace, store: Store, runs: list[tuple[str, Outcome]]) -> int:
+    """Says how it ended, in one line, status.json and --json."""
+    from pathlib import Path
+
+    from depth_perception import model
+
+    name, outcome = runs[-1]
+    said = {"outcome": outcome.kind, "sentence": outcome.sentence, "exit_code": outcome.exit_code, "run": name}
+    store.say("idle", **said)
+    print(f"{outcome.kind}: {outcome.sentence}")
+    if args.json:
+        current = store.current
+        model.write_atomically(Path(args.json), model.as_json({**said, "current": str(current), "runs": [
+            {"run": each, "outcome": one.kind, "sentence": one.sentence} for each, one in runs]}))
+    return outcome.exit_code
+
+
+def page(folder: Any, outcome: Outcome) -> None:
+    """RUN/report.html: what was refused, learned, scored and decided."""
+    import json
+
+    from depth_perception.report import page
+
+    def read(stage: str) -> dict[str, Any]:
+        file = folder / f"{stage}.json"
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+
+    tables: dict[str, list[list[Any]]] = {"Outcome": [["", ""], [outcome.kind, outcome.sentence]]}
+    inspected, held = read("inspect"), read("held")
+    rows = [[bag, "learned from"] for bag in held.get("held", {})]
+    rows += [[bag, f"refused: {why}"] for bag, why in (inspected.get("refused", {}) | held.get("refused", {})).items()]
+    tables["Drives"] = [["bag", ""], *rows]
+    if stretches := read("scores").get("stretches"):
+        cells = [[each["name"], "this run's" if each["new"] else "earlier", *(
+            each[when].get(score, {}).get("abs_rel") for score in ("metric", "online_scaled") for when in ("before", "after"))]
+            for each in stretches]
+        tables["AbsRel on held-out stretches"] = [
+            ["stretch", "", "metric before", "after", "online_scaled before", "after"], *cells]
+    if engines := read("proof").get("engines"):
+        tables["Engines"] = [["network", "target", "precision", "MB", "sha256 of the ONNX"], *(
+            [row["network"], row["target"], row["precision"], row["MB"], row["onnx_sha256"][:16]] for row in engines)]
+    page.write(folder / "report.html", title=f"loop {folder.name}", tables=tables, pictures=[], summary=read("plan"))

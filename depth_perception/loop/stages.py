@@ -1,0 +1,279 @@
+"""One run of the loop, stage by stage. What a stage found lies in its run's folder as STAGE.json, written in one step: a run that was
+killed goes on at the first stage that has none. Long stages are commands of this package in processes of their own, which end with us.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_perception import engine, inspection, model
+from depth_perception.frame import BadInput
+from depth_perception.loop import found
+from depth_perception.loop.held import hold_out
+from depth_perception.loop.store import Outcome, Store
+from depth_perception.loop.verdict import Stretch, verdict
+
+Tell = Callable[[str], None]
+_MOST_ATTEMPTS = 30  # a machine that is switched off every night, not one that a run brings down
+# Some such images among many are left out by the training itself; how many are too many is the verdict's.
+_SOME = {"black", "blurred", "frozen"}
+_PURPOSES = {"depth": "train depth", "student": "train student"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do; kept with it, so that a run that goes on does the same.
+
+    Attributes:
+        bags: absolute paths of the new bags.
+        task: what is learned: depth, or student (by `teacher`).
+        steps, minutes: the training's budget. config: its YAML; None: config/train/depth_only.yaml, or student.yaml.
+        targets, precisions: kinds of GPU to compile for, none: the engines are the CPU's.
+        held_share: of each bag's time, its end, that is scored on.
+        min_gain, tolerance: see `verdict`.
+        most_held, most_versions: so many stretches and versions are kept.
+        image_topic, points_topic, calibration: as for `bag.FrameReader`.
+    """
+
+    bags: list[str]
+    task: str = "depth"
+    teacher: str | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int = 8
+    seed: int = 0
+    config: str | None = None
+    targets: list[str] = dataclasses.field(default_factory=list)
+    precisions: list[str] = dataclasses.field(default_factory=lambda: ["fp32"])
+    held_share: float = 0.2
+    min_gain: float = 0.02
+    tolerance: float = 0.05
+    most_held: int = 20
+    most_versions: int = 5
+    image_topic: str | None = None
+    points_topic: str | None = None
+    calibration: str | None = None
+
+
+def run(store: Store, plan: Plan | None, *, tell: Tell) -> list[tuple[str, Outcome]]:
+    """Goes on with what a killed loop left, then does `plan` (None: nothing new). Returns each run's name and outcome.
+
+    The caller holds the store's lock. Raises BadInput only for what the caller asked wrongly.
+    """
+    done = []
+    for folder in sorted(store.runs.iterdir()):
+        if (folder / "plan.json").exists() and not (folder / "outcome.json").exists():
+            tell(f"going on with {folder.name}, which was cut off")
+            unfinished = Plan(**json.loads((folder / "plan.json").read_text()))
+            done.append((folder.name, _Run(store, folder, unfinished, tell).finish()))
+            if plan is not None:
+                taken = set(unfinished.bags)
+                plan = dataclasses.replace(plan, bags=[bag for bag in plan.bags if bag not in taken])
+    if plan is not None and plan.bags:
+        folder = store.runs / f"{time.strftime('%Y_%m_%d-%H_%M_%S', time.gmtime())}-{os.getpid()}"
+        folder.mkdir()
+        model.write_atomically(folder / "plan.json", model.as_json(dataclasses.asdict(plan)))
+        done.append((folder.name, _Run(store, folder, plan, tell).finish()))
+    return done
+
+
+class _Stop(Exception):
+    """A run ends here: kind of Outcome, and why."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.outcome = Outcome(kind, sentence)
+
+
+class _Run:
+    def __init__(self, store: Store, folder: Path, plan: Plan, tell: Tell) -> None:
+        self._store, self._folder, self._plan, self._tell = store, folder, plan, tell
+        self._candidate = folder / "candidate"
+
+    def finish(self) -> Outcome:
+        """All stages; whatever goes wrong is an outcome."""
+        attempts = self._count_attempt()
+        try:
+            if attempts > _MOST_ATTEMPTS:
+                raise _Stop("failed", f"it was cut off {attempts - 1} times")
+            outcome = self._stages()
+        except _Stop as stop:
+            outcome = stop.outcome
+        except BadInput as error:
+            outcome = Outcome("failed", str(error))
+        self._close(outcome)
+        return outcome
+
+    def _stages(self) -> Outcome:
+        base = self._once("base", lambda: {"current": str(self._store.current)})["current"]
+        usable = self._once("inspect", self._inspect)["usable"]
+        if not usable:
+            raise _Stop("refused", "none of the new bags is fit for learning: " + "; ".join(self._refusals()))
+        held = self._once("held", lambda: self._hold_out(usable))["held"]
+        if not held:
+            raise _Stop("refused", "the new bags are too short to hold something out")
+        self._once("train", lambda: self._train(list(held), base))
+        scores = self._once("scores", lambda: self._score(held, base))["stretches"]
+        said = verdict([Stretch(**row) for row in scores], min_gain=self._plan.min_gain, tolerance=self._plan.tolerance)
+        self._once("verdict", lambda: dataclasses.asdict(said))
+        if not said.better:
+            raise _Stop("not better", "; ".join(said.reasons))
+        engines = self._once("proof", lambda: self._prove(list(held)))
+        bags = [found.identity(Path(bag)) for bag in held if Path(bag).exists()]
+        facts = {"run": self._folder.name, "why": said.reasons[0], "bags": bags, "refused": self._refusals(), "scores": scores,
+                 "gain": said.gain, **engines}
+        version = self._store.promote(self._candidate, facts, move=False)
+        self._keep_held(held)
+        return Outcome("promoted", f"{version.name} is current: {said.reasons[0]}")
+
+    def _inspect(self) -> dict[str, Any]:
+        """Which bags are fit for this training; what is poisoned is named, and nothing is learned from it."""
+        purpose, usable, refused = _PURPOSES[self._plan.task], [], {}
+        for bag in self._plan.bags:
+            self._tell(f"inspecting {bag}")
+            try:
+                findings = inspection.inspect(bag, **self._topics())
+            except BadInput as error:
+                refused[bag] = str(error)
+                continue
+            poison = [problem["sentence"] for problem in findings["problems"] if problem["kind"] in inspection.POISON - _SOME]
+            fit = findings["fitness"][purpose]
+            if poison or fit["verdict"] == "no":
+                refused[bag] = "; ".join(poison or fit["reasons"])
+            else:
+                usable.append(bag)
+        return {"usable": usable, "refused": refused}
+
+    def _refusals(self) -> list[str]:
+        refused = self._read("inspect")["refused"] | (self._read("held")["refused"] if (self._folder / "held.json").exists() else {})
+        return [f"{bag}: {why}" for bag, why in refused.items()]
+
+    def _hold_out(self, usable: list[str]) -> dict[str, Any]:
+        """bag -> the bag of its end."""
+        held, refused = {}, {}
+        for i, bag in enumerate(usable):
+            out = self._folder / "held" / f"{self._folder.name}-{i}"
+            try:
+                hold_out(bag, out, share=self._plan.held_share, image_topic=self._plan.image_topic, points_topic=self._plan.points_topic)
+                held[bag] = str(out)
+            except BadInput as error:
+                refused[bag] = str(error)
+        return {"held": held, "refused": refused}
+
+    def _train(self, bags: list[str], base: str) -> dict[str, Any]:
+        plan = self._plan
+        name = "student.yaml" if plan.task == "student" else "depth_only.yaml"
+        config = yaml.safe_load(Path(plan.config or model.share_directory() / "config" / "train" / name).read_text()) or {}
+        config.setdefault("samples", {})["leave_end"] = plan.held_share
+        (self._folder / "config.yaml").write_text(yaml.safe_dump(config))
+        words = ["train", plan.task, "--bag", *bags, "--init", base, "--config", str(self._folder / "config.yaml"), "--out",
+                 str(self._candidate), "--batch", str(plan.batch), "--seed", str(plan.seed), "--json", str(self._folder / "trained.json")]
+        for name in ("steps", "minutes", "teacher", "points_topic", "calibration", "image_topic"):
+            value = getattr(plan, name)
+            words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+        has_checkpoint = any(self._candidate.glob("checkpoint*"))
+        self._tell(f"learning from {len(bags)} bags{', from the checkpoint on' if has_checkpoint else ''}")
+        self._command("train", *words, *["--resume"] * has_checkpoint)
+        return dict(json.loads((self._folder / "trained.json").read_text()))
+
+    def _score(self, held: dict[str, str], base: str) -> dict[str, Any]:
+        """Both models on every held-out stretch, of this run and of earlier ones."""
+        places = [(Path(path), True) for path in held.values()]
+        places += [(path, False) for path in sorted(self._store.held.iterdir()) if not path.name.startswith(".")]
+        rows = []
+        for place, new in places:
+            scores = {}
+            for when, path in (("before", base), ("after", str(self._candidate))):
+                self._tell(f"scoring {Path(path).name} on {place.name}")
+                out = self._folder / "score.json"
+                self._command(f"score_{place.name}_{when}", "evaluate", "depth", "--bag", str(place), "--model", path, "--json", str(out),
+                              *(["--calibration", self._plan.calibration] if self._plan.calibration and new else []))
+                scores[when] = {name: value for name, value in json.loads(out.read_text()).items() if name != "regions"}
+            rows.append({"name": place.name, "new": new, **scores})
+        return {"stretches": rows}
+
+    def _prove(self, bags: list[str]) -> dict[str, Any]:
+        """Every network answers its self-test on the CPU; engines are built for the targets. {"selftest", "engines"}."""
+        plan = self._plan
+        self._tell("proving the candidate")
+        for precision in plan.precisions:
+            if precision != "fp32":
+                self._command(f"export_{precision}", "export", "--model", str(self._candidate), "--precision", precision, "--bag", *bags)
+        opened = model.load(self._candidate)
+        proofs = {name: engine.load(opened, name, device="cpu").proof.difference for name in opened.networks if opened.onnx(name).is_file()}
+        engines: list[dict[str, Any]] = []
+        if plan.targets:
+            out = self._folder / "engines.json"
+            self._command("compile", "compile", "--model", str(self._candidate), "--target", ",".join(plan.targets), "--precision",
+                          ",".join(plan.precisions), "--out", str(self._candidate / "engines"), "--json", str(out))
+            engines = json.loads(out.read_text())["engines"]
+            for row in engines:
+                row["engine"] = Path(row["engine"]).name
+        return {"selftest": proofs, "engines": engines}
+
+    def _keep_held(self, held: dict[str, str]) -> None:
+        """This run's stretches are the earlier ones of the next."""
+        for path in map(Path, held.values()):
+            if path.exists():
+                os.replace(path, self._store.held / path.name)
+        old = sorted(self._store.held.iterdir(), key=lambda path: path.name)
+        for path in old[: -self._plan.most_held or None]:
+            shutil.rmtree(path)
+        self._store.prune(self._plan.most_versions)
+
+    def _topics(self) -> dict[str, Any]:
+        return {name: getattr(self._plan, name) for name in ("image_topic", "points_topic", "calibration")}
+
+    def _count_attempt(self) -> int:
+        file = self._folder / "attempts"
+        count = int(file.read_text()) + 1 if file.exists() else 1
+        model.write_atomically(file, str(count))
+        return count
+
+    def _once(self, stage: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What a stage found, now or before we were killed."""
+        if not (self._folder / f"{stage}.json").exists():
+            self._store.say("running", run=self._folder.name, stage=stage)
+            model.write_atomically(self._folder / f"{stage}.json", model.as_json(work()))
+        return self._read(stage)
+
+    def _read(self, stage: str) -> dict[str, Any]:
+        return dict(json.loads((self._folder / f"{stage}.json").read_text()))
+
+    def _command(self, log: str, *words: str) -> None:
+        """A command of this package, quiet; what it says goes to LOG.log."""
+        with (self._folder / f"{log}.log").open("a") as file:
+            code = subprocess.call([sys.executable, "-m", "depth_perception", *words], stdout=file, stderr=file, stdin=subprocess.DEVNULL,
+                                   preexec_fn=_end_with_parent, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        if code:
+            said = [line for line in (self._folder / f"{log}.log").read_text().splitlines() if line.strip()]
+            raise _Stop("failed", f"`{' '.join(words[:2])}` ended with {code}: {said[-1] if said else 'it said nothing'}")
+
+    def _close(self, outcome: Outcome) -> None:
+        """Remembers the bags and how it ended; what took much room goes."""
+        refused = self._read("inspect")["refused"] if (self._folder / "inspect.json").exists() else {}
+        bags = [bag for bag in self._plan.bags if Path(bag).exists()]
+        self._store.see([found.identity(Path(bag)) for bag in bags],
+                        {bag: f"refused: {refused[bag]}" if bag in refused else outcome.kind for bag in bags})
+        model.write_atomically(self._folder / "outcome.json", model.as_json({"kind": outcome.kind, "sentence": outcome.sentence}))
+        for name in ("candidate", "held"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    """In a child: when the loop is killed, so is what it runs; two trainings in one folder would be worse than none."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
