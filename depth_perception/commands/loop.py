@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="training budget in steps")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--config", metavar="YAML", help="of the training (default: config/train/depth_only.yaml, or student.yaml)")
+    parser.add_argument("--config", metavar="YAML", help="of the training (default: config/train/loop.yaml, or student.yaml)")
     parser.add_argument("--target", metavar="SM,SM", help="kinds of GPU to build engines for (default: none, the CPU's need no building)")
     parser.add_argument("--precision", default="fp32", metavar="P,P", help="of the engines: fp32, fp16, int8")
     parser.add_argument("--held-share", type=float, default=0.2, help="of each drive's time, its end, that is scored on (default 0.2)")

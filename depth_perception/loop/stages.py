@@ -41,7 +41,7 @@ class Plan:
     Attributes:
         bags: absolute paths of the new bags.
         task: what is learned: depth, or student (by `teacher`).
-        steps, minutes: the training's budget. config: its YAML; None: config/train/depth_only.yaml, or student.yaml.
+        steps, minutes: the training's budget. config: its YAML; None: config/train/loop.yaml, or student.yaml.
         targets, precisions: kinds of GPU to compile for, none: the engines are the CPU's.
         held_share: of each bag's time, its end, that is scored on.
         min_gain, tolerance: see `verdict`.
@@ -176,7 +176,7 @@ class _Run:
 
     def _train(self, bags: list[str], base: str) -> dict[str, Any]:
         plan = self._plan
-        name = "student.yaml" if plan.task == "student" else "depth_only.yaml"
+        name = "student.yaml" if plan.task == "student" else "loop.yaml"
         config = yaml.safe_load(Path(plan.config or model.share_directory() / "config" / "train" / name).read_text()) or {}
         config.setdefault("samples", {})["leave_end"] = plan.held_share
         (self._folder / "config.yaml").write_text(yaml.safe_dump(config))

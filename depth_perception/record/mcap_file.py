@@ -149,6 +149,10 @@ class McapFile:
             self.start_ns, self.end_ns = min(self.start_ns, self._chunk_start_ns), max(self.end_ns, self._chunk_end_ns)
         self._begin_chunk()
 
+    def pending(self) -> dict[Channel, int]:
+        """How many messages of each channel are in the chunk that is not written yet, or could not be."""
+        return {channel: len(self._chunk_messages.get(number, ())) for channel, number in self._numbers.items()}
+
     def sync(self) -> None:
         """What was flushed outlives a power cut."""
         os.fdatasync(self._file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -237,9 +237,8 @@ class Recording:
                     self.bags.append(bag.path)
             except Exception as error:  # a full disk, a card that was pulled out: whatever it is, it must be said
                 assert bag is not None
-                bag.abandon()
                 why = error.strerror if isinstance(error, OSError) else str(error)
-                self._give_up(f"{bag.path}: nothing more can be written ({why or type(error).__name__})")
+                self._give_up(f"{bag.path}: nothing more can be written ({why or type(error).__name__})", bag.abandon())
             if ended and self._end_by is not None:
                 return
 
@@ -277,8 +276,12 @@ class Recording:
             self.bags.append(bag.path)
             self._give_up(f"{bag.path}: stopped before the disk is full: {free / GB:.2f} GB are free, disk_floor_gb is {floor_gb:g}")
 
-    def _give_up(self, sentence: str) -> None:
+    def _give_up(self, sentence: str, pending: Mapping[str, int] | None = None) -> None:
         with self._changed:
+            for topic, count in (pending or {}).items():  # counted as written, and never on the disk
+                lost = min(count, self.counts[topic].written)  # what a file begins with is counted nowhere
+                self.counts[topic].written -= lost
+                self.counts[topic].dropped += lost
             self.error = sentence
             self._bag = None
             self._drop_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +108,15 @@ class SplitBag:
             self._finish(custom or {})
         metadata.write(self.path, self.files, custom)
 
-    def abandon(self) -> None:
-        """Leaves the bag as a crash would."""
-        if self._file is not None:
-            self._file.abandon()
+    def abandon(self) -> dict[str, int]:
+        """Leaves the bag as a crash would. How many messages of each topic are then not on their way to the disk."""
+        if self._file is None:
+            return {}
+        self._file.abandon()
+        pending: Counter[str] = Counter()
+        for channel, count in self._file.pending().items():
+            pending[channel.topic] += count
+        return dict(pending)
 
     def _is_full(self, more: int, log_ns: int) -> bool:
         assert self._file is not None
@@ -127,12 +133,13 @@ class SplitBag:
         return file
 
     def _finish(self, custom: Mapping[str, str]) -> None:
-        file, self._file = self._file, None
+        file = self._file
         assert file is not None
         file.flush()  # its times are those of its chunks
         entry = FileEntry(file.path.name, file.start_ns, file.end_ns, dict(file.counts))
         information = metadata.information([entry], custom)
         file.close({"rosbag2": {"serialized_metadata": metadata.as_yaml(information)}} | ({"recording": dict(custom)} if custom else {}))
+        self._file = None  # only now: what fails is `abandon`'s
         self.files.append(entry)
         self._sizes[entry.name] = file.size
         self._finished += file.size

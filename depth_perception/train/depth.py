@@ -76,6 +76,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         raise BadInput(f"--batch: wanted at least one window for each of {world.size} processes, got {batch}")
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out}: wanted a directory, it is a file")
+    if config.keep_init and init is None:
+        raise BadInput(f"keep_init: {config.keep_init:g} of --init's weights cannot be kept without --init")
     on_gpu = chosen(config.fit.device).type == "cuda"
     torch.manual_seed(seed)
     networks = new_networks(config, init, init_pose)
@@ -105,6 +107,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     )
     if not world.first:
         return history
+    if config.keep_init and init is not None:
+        _lean(networks["depth"], new_networks(config, init, init_pose)["depth"], config.keep_init)
     origin |= {"seed": seed, "batch": batch, "windows": len(drives.windows), "held_out": len(drives.held_out),
                "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose),
                **recipe.lineage}
@@ -116,6 +120,14 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         if then is not None:
             then(stage, history)
     return history
+
+
+@torch.no_grad()
+def _lean(network: nn.Module, start: nn.Module, share: float) -> None:
+    """Moves weights and statistics back by a share of their way from where they started (Wortsman et al. 2022, weight-space ensembles)."""
+    for now, before in zip(network.state_dict().values(), start.state_dict().values(), strict=True):
+        if now.is_floating_point():
+            now.lerp_(before.to(now.device), share)
 
 
 def _named(asked: dict[str, Any], of: str = "the configuration's ") -> dict[str, Any]:
@@ -145,7 +157,7 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
             alignment = EdgeAlignment()
             frames = alignment.watching(reader)
             if config.samples.leave_end:
-                frames = _but_the_end(frames, reader.bag, config.samples.leave_end)
+                frames = _but_the_end(frames, reader, config.samples.leave_end)
             try:
                 drives.add(frames, name=name, travelled=metres)
             except NothingToLearn as reason:  # a parked car's bag ends no training of a fleet
@@ -166,13 +178,15 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
     return drives, warnings
 
 
-def _but_the_end(frames: Iterable[Frame], bag: Bag, share: float) -> Iterator[Frame]:
-    """Frames that are not in the last share of a bag's time."""
+def _but_the_end(frames: Iterable[Frame], reader: FrameReader, share: float) -> Iterator[Frame]:
+    """Frames that were not logged in the last share of a bag's time. Stamps and log times may be of clocks that are years apart."""
+    bag = reader.bag
+    _, _, first_log_ns, _ = next(bag.messages([reader.topics.image]))
     last_ns: int | None = None
     for frame in frames:
         if last_ns is None:
-            last_ns = frame.stamp_ns + round((1 - share) * (bag.end_ns - bag.start_ns))
-        if frame.stamp_ns > last_ns:
+            last_ns = frame.stamp_ns + bag.end_ns - round(share * (bag.end_ns - bag.start_ns)) - first_log_ns
+        if frame.stamp_ns >= last_ns:
             return
         yield frame
 

@@ -55,6 +55,8 @@ class Config:
     style_stages: how many of the frozen encoder's stages are compared. density_stride: every so many pixels of a row and column is a
     point of the cloud. alignment_relative, density_literal, density_contrary: losses.feature_alignment, losses.voxel_density; what
     departs from the text there, and why.
+    keep_init: the depth network that is saved lies so far back on the way to --init's: 0 as trained, 1 as it was. What few drives alone
+    have taught is worse on other roads; halfway is better on both.
     validate: the first share of every bag is held out and scored, and the weights that score best are the model; 0: the last ones are.
     validate_frames: at most so many held-out frames are scored.
     """
@@ -94,6 +96,7 @@ class Config:
     density_stride: int = ranged(2, 1, 16)  # type: ignore[assignment]
     density_literal: bool = False
     density_contrary: float = ranged(1.0, 0, 1)
+    keep_init: float = ranged(0.0, 0, 1)
     validate: float = ranged(0.1, 0, 0.5)
     validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
     student: StudentConfig = field(default_factory=StudentConfig)

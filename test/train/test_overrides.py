@@ -48,7 +48,7 @@ def test_the_shipped_file_names_the_defaults(request):
     assert from_yaml(Config(), file) == Config()
 
 
-@pytest.mark.parametrize("name", ["depth_only", "video", "literal"])
+@pytest.mark.parametrize("name", ["depth_only", "loop", "video", "literal"])
 def test_the_other_shipped_files_fit(request, name):
     file = request.config.rootpath / "config" / "train" / f"{name}.yaml"
     assert from_yaml(Config(), file) != Config()

@@ -2,12 +2,15 @@
 
 import errno
 import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from depth_perception import model
@@ -214,6 +217,34 @@ def test_init_wants_a_model_of_the_same_kind(bag, tmp_path):
 
 def long_drive(path, **options):
     return drive(14)
+
+
+def test_what_is_kept_of_init_lies_on_the_straight_way_to_it(bag, tmp_path):
+    def trained(name, **options):
+        init = tmp_path / "init" if options else None
+        config = replace(TINY, **options)
+        recipe.train([bag], tmp_path / name, config=config, budget=Budget(steps=2), batch=2, init=init)
+        return load_file(tmp_path / name / "depth.safetensors")
+
+    start = trained("init")
+    moved, half, back = (trained(f"{share}", keep_init=share) for share in (0.0, 0.5, 1.0))
+    apart = max(float((moved[name] - start[name]).abs().max()) for name in start if start[name].is_floating_point())
+    assert apart > 1e-4
+    for name in start:
+        if start[name].is_floating_point():
+            torch.testing.assert_close(half[name], (start[name] + moved[name]) / 2)
+            torch.testing.assert_close(back[name], start[name])
+    with pytest.raises(BadInput, match=r"keep_init: 0.5 of --init's weights cannot be kept without --init"):
+        recipe.train([bag], tmp_path / "none", config=replace(TINY, keep_init=0.5), budget=Budget(steps=2), batch=2)
+
+
+def test_the_end_of_a_bag_is_left_to_others(tmp_path):
+    bag = runpy.run_path(str(Path(__file__).with_name("test_killed_training.py")))["write_bag"](tmp_path / "bag")
+    # Logged from 0, its TF static, to 2.5 s: the last fifth begins at 2.0 s.
+    config = replace(TINY, samples=replace(TINY.samples, leave_end=0.2))
+    (some,), (whole,) = (recipe.read([bag], each, aloud=False)[0].drives for each in (config, TINY))
+    assert whole.stamps == [10**9 + i * 10**8 for i in range(16)]
+    assert some.stamps == [stamp for stamp in whole.stamps if stamp < 2_000_000_000]
 
 
 def test_the_weights_that_score_best_on_held_out_frames_are_the_model(bag, tmp_path, monkeypatch):
