@@ -48,6 +48,7 @@ class Scan:
 
     Attributes:
         skipped: sentences on what could not be read; complete after `messages` has run to its end.
+        compression: of the chunk that was read last: none, lz4 or zstd.
         offers: topic -> rosbag2's YAML of the QoS profiles that it was offered with; likewise.
     """
 
@@ -55,6 +56,7 @@ class Scan:
         self.path = path
         self.skipped: list[str] = []
         self.offers: dict[str, str] = {}
+        self.compression = "none"
         self._definitions: dict[int, Definition] = {}
         self._channels: dict[int, tuple[str, Definition, str]] = {}
 
@@ -108,6 +110,7 @@ class Scan:
                 raw = bytes(packed)
             else:
                 raise ValueError(f"unknown compression {compression!r}")
+            self.compression = compression or "none"
             (checksum,) = struct.unpack_from("<I", body, 24)
             if whole and checksum and checksum != zlib.crc32(raw):
                 raise ValueError("its checksum is wrong")

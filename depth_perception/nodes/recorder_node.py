@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -50,7 +51,10 @@ class Recorder(Node):
         self._end_on_error = self._declare("end_on_error", False, "End, with code 1, when nothing can be written any more.")
         duration_s = self._declare("duration_s", 0.0, "End after so many seconds; 0: when a signal comes.", (0, 1e9))
         self._config: Config = Configs(self, {"": (Config, NEVER)}, lambda prefix, config: None)[""]
-        self._path = Path(path or time.strftime("drive_%Y_%m_%d-%H_%M_%S")).expanduser()
+        try:
+            self._path = Path(path or time.strftime("drive_%Y_%m_%d-%H_%M_%S")).expanduser()
+        except RuntimeError as error:  # ~nobody
+            raise BadInput(f"path: {error}") from None
         self._wall_ns, self._steady_ns = time.time_ns(), time.monotonic_ns()
         self._uses_sim_time = self.get_parameter("use_sim_time").value
         self._end_ns = self._steady_ns + int(duration_s * 1e9) if duration_s else FOREVER
@@ -140,13 +144,14 @@ class Recorder(Node):
         """Begins a snapshot, or makes the one that is being written last longer; the sentence that tells of it."""
         until_ns = self._log_ns() + int(self._config.post_roll_s * 1e9)
         open_one = self._recording.path
-        path = open_one or _free_name(self._path / time.strftime("%Y_%m_%d-%H_%M_%S"))
+        path = _free_name(self._path / time.strftime("%Y_%m_%d-%H_%M_%S"))
         try:
-            self._recording.record(path, until_ns=until_ns)
+            path = self._recording.record(path, until_ns=until_ns)  # the open one, if it still is
         except BadInput as error:
             self._note("snapshot", f"{reason}: {error}")
             return str(error)
-        self._notes["snapshot"] = f"{self._notes['snapshot']}; {reason}" if open_one and "snapshot" in self._notes else reason
+        longer = path == open_one and "snapshot" in self._notes
+        self._notes["snapshot"] = f"{self._notes['snapshot']}; {reason}" if longer else reason
         self.get_logger().info(f"snapshot {path.name}: {reason}")
         return f"{path}, until {self._config.post_roll_s:g} s from now"
 
@@ -188,7 +193,8 @@ class Recorder(Node):
 
     def _summary(self) -> dict[str, str]:
         seen = dict(self._topics.health) if self._topics else {}
-        return health.summary(seen, self._notes | {"recorder": f"mode {self._config.mode}, compression {self._config.compression}"})
+        recorder = f"mode {self._config.mode}, compression {self._config.compression}; counts since it was started"
+        return health.summary(seen, self._notes | {"recorder": recorder})
 
     def _load(self) -> health.Load:
         seen = list(self._topics.health.values()) if self._topics else []
@@ -206,8 +212,10 @@ class Recorder(Node):
         if self._log_ns() == 0:
             found.append("waiting for /clock, use_sim_time is true")
         found += self._topics.notes()
-        if self._triggers is not None and (missing := self._triggers.missing()):
-            found.append(f"nobody publishes {', '.join(missing)}, which a trigger wants")
+        if self._triggers is not None:
+            found += self._triggers.notes()
+            if (held_s := self._recording.short_roll_s) is not None:
+                found.append(f"the queue holds {held_s:.1f} s, pre_roll_s is {self._config.pre_roll_s:g}: raise queue_mb")
         for sentence in found:
             self._topics.once(sentence)
         path, bytes_per_s = self._recording.path, health.rate(before, now)
@@ -225,6 +233,7 @@ class Recorder(Node):
             "queue_mb": f"{now.queued / MB:.1f}",
             "mb_per_s": f"{bytes_per_s / MB:.1f}",
             "bag_mb": f"{self._recording.size / MB:.1f}",
+            "files_forgotten": self._recording.forgotten,
             "disk_free_gb": "unknown" if now.free is None else f"{now.free / GB:.1f}",
             "minutes_left": "no end in sight" if left is None else f"{left:.0f}",
         } | self._notes
@@ -249,7 +258,7 @@ def _make_folder(path: Path) -> None:
 def _free_name(path: Path) -> Path:
     """The path, or with _2, _3, ... where there is something already."""
     number = 1
-    while (free := path if number == 1 else path.with_name(f"{path.name}_{number}")).exists():
+    while os.path.lexists(free := path if number == 1 else path.with_name(f"{path.name}_{number}")):
         number += 1
     return free
 

@@ -51,6 +51,7 @@ class Topics:
         self.health: dict[str, TopicHealth] = {}
         self._topics: dict[str, _Topic] = {}
         self._numbers: dict[str, int] = {}
+        self._publishers: dict[str, int] = {}
         self._named: set[str] = set()
         self._since_s = time.monotonic()
 
@@ -59,10 +60,10 @@ class Topics:
 
     def look(self) -> None:
         """Follows what is published now."""
-        for topic, types in self._node.get_topic_names_and_types():
+        for topic, _ in self._node.get_topic_names_and_types():
             hidden = "/_" in topic
             if (topic in self._listed if self._listed else not hidden) and not self._exclude.fullmatch(topic):
-                self._follow(topic, types)
+                self._follow(topic)
 
     def notes(self) -> list[str]:
         """Which topics should come and do not, and why, as far as that can be told."""
@@ -97,10 +98,15 @@ class Topics:
         return (f"{', '.join(names)} still offers it: paused, or large messages are lost on the way "
                 "(both ends need config/fastdds.xml)?")
 
-    def _follow(self, topic: str, types: list[str]) -> None:
-        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
-        if not offers:
+    def _follow(self, topic: str) -> None:
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not publishers:
             return
+        offers = [info.qos_profile for info in publishers]
+        types = sorted({info.topic_type for info in publishers})  # of who publishes: who listens, we too, may mean another one
+        if self._publishers.get(topic) != len(publishers):
+            self._publishers[topic] = len(publishers)
+            self._numbers.pop(topic, None)  # another publisher counts by itself
         if len(types) > 1:
             self.once(f"{topic} has several types, {', '.join(types)}: not recorded")
             return

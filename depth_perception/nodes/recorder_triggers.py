@@ -29,6 +29,7 @@ class Triggers:
         self._acceleration = Acceleration()
         self._stalled: set[str] = set()
         self._fired_s = float("-inf")
+        self._wrong: list[str] = []
         self._waiting: dict[str, Callable[[Any], None]] = {}
         if config.topic:
             self._waiting[node.resolve_topic_name(config.topic)] = self._on_topic
@@ -39,19 +40,29 @@ class Triggers:
 
     def look(self, stalled: list[str]) -> None:
         """Subscribes to the triggers' topics as they appear. stalled: recorded topics that have stopped."""
-        for topic, types in self._node.get_topic_names_and_types() if self._waiting else ():
-            if topic in self._waiting and (message_type := message_class(types[0])) is not None:
-                on_message = self._waiting.pop(topic)
-                raw = on_message == self._on_topic
-                self._node.create_subscription(message_type, topic, on_message, _QOS, raw=raw)
+        for topic in list(self._waiting):
+            for type_name in sorted({info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}):
+                if (message_type := message_class(type_name)) is not None:
+                    self._watch(topic, message_type, type_name)
+                    break
         for topic in stalled:
             if topic not in self._stalled:
                 self._fire(f"{topic} has stopped")
         self._stalled = set(stalled)
 
-    def missing(self) -> list[str]:
-        """Topics of triggers that nobody publishes yet."""
-        return sorted(self._waiting)
+    def notes(self) -> list[str]:
+        """Which triggers cannot fire, and why."""
+        unpublished = sorted(self._waiting)
+        return [*([f"nobody publishes {', '.join(unpublished)}, which a trigger wants"] if unpublished else []), *self._wrong]
+
+    def _watch(self, topic: str, message_type: Any, type_name: str) -> None:
+        on_message = self._waiting.pop(topic)
+        wanted = {self._on_motion: (Odometry, Imu), self._on_residual: (Float32MultiArray,)}.get(on_message)
+        if wanted and message_type not in wanted:
+            names = " or ".join(each.__name__ for each in wanted)
+            self._wrong.append(f"{topic} is {type_name}: a trigger wants {names} there")
+            return
+        self._node.create_subscription(message_type, topic, on_message, _QOS, raw=wanted is None)
 
     def _on_topic(self, cdr: bytes) -> None:
         if time.monotonic() - self._fired_s >= self._config.quiet_s:
@@ -72,8 +83,7 @@ class Triggers:
             self._see(self._force, force)
 
     def _on_residual(self, message: Any) -> None:
-        if not isinstance(message, Float32MultiArray) or self._novelty is None:
-            return
+        assert self._novelty is not None
         values = dict(zip((dim.label for dim in message.layout.dim), message.data, strict=False))
         if values.get("points", 0) > 0:
             self._see(self._novelty, 1 - values.get("inliers", 0.0) / values["points"])

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from depth_perception.record.mcap_file import Channel
 
-_CALIBRATION = "sensor_msgs/msg/CameraInfo"
-_MOST = 100  # of one latched topic: as many publishers may each have said something once
+CALIBRATION = "sensor_msgs/msg/CameraInfo"
+# Static transforms come from many publishers, each of which has said something once; of maps and the like only the last one is true.
+_PIECEMEAL = "tf2_msgs/msg/TFMessage"
+_MOST = 100
 
 
 class Kept:
-    """The last CameraInfo of each camera, and every different message of the latched topics."""
+    """The last CameraInfo of each camera, the last message of each latched topic, and every different one of static transforms."""
 
     def __init__(self) -> None:
         self._calibrations: dict[Channel, bytes] = {}
@@ -19,10 +21,12 @@ class Kept:
 
     def see(self, channel: Channel, cdr: bytes, *, latched: bool) -> None:
         """A message that goes by."""
-        if channel.type_name == _CALIBRATION:
+        if channel.type_name == CALIBRATION:
             self._calibrations[channel] = cdr
         elif latched:
             said = self._latched.setdefault(channel, {})
+            if channel.type_name != _PIECEMEAL:
+                said.clear()
             said.pop(cdr, None)  # what was said last stands last
             said[cdr] = None
             if len(said) > _MOST:

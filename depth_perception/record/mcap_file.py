@@ -6,6 +6,7 @@ checksum; `bag.salvage` reads them without the index that `close` writes.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import sys
@@ -76,7 +77,8 @@ class McapFile:
         self._channels: list[bytes] = []
         self._numbers: dict[Channel, int] = {}
         self._chunk_indexes: list[bytes] = []
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody repairs it meanwhile; the kernel frees it when we end
         self._at = 0  # the file's end
         self._chunk_start_ns, self._chunk_end_ns = 2**63 - 1, 0
         self._begin_chunk()
@@ -209,6 +211,18 @@ class McapFile:
                 count -= len(waiting.pop(0))
             if count:
                 waiting[0] = waiting[0][count:]
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a McapFile is open on it, in whatever process."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _record(opcode: int, body: bytes) -> bytes:

@@ -14,11 +14,13 @@ from depth_perception.bag.writer import definition_of
 from depth_perception.frame import BadInput
 from depth_perception.record import metadata
 from depth_perception.record.config import GB, MB, Config
-from depth_perception.record.kept import Kept
+from depth_perception.record.kept import CALIBRATION, Kept
 from depth_perception.record.mcap_file import Channel
 from depth_perception.record.split_bag import SplitBag, Splits
 
 FOREVER = 2**63 - 1
+_SET_BACK_NS = 10**9
+_HELD = 0.8  # of the queue's room may be a snapshot's past
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Recording:
         path: the bag that is written; None between two of them.
         bags: finished bags.
         error: the sentence why nothing is written any more; empty while all is well. `record` tries anew.
+        short_roll_s: so many seconds were held when the queue had no room for the whole pre-roll; None: it always had.
         paused: what comes now is not for any bag, but static transforms and what else is latched.
     """
 
@@ -68,6 +71,7 @@ class Recording:
         self.bags: list[Path] = []
         self.error = ""
         self.paused = False
+        self.short_roll_s: float | None = None
         self._config, self._summary = config or Config(), summary
         self._queue: deque[_Message] = deque()
         self._changed = threading.Condition()  # guards all of this but the bag's files, which are the thread's
@@ -77,6 +81,7 @@ class Recording:
         self._bag: SplitBag | None = None
         self._until_ns = self._now_ns = 0
         self._split = False
+        self._missed: list[_Message] = []  # latched or calibration, dropped: it will not come again, and every file begins with it
         self._end_by: float | None = None
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
@@ -85,6 +90,12 @@ class Recording:
     def path(self) -> Path | None:
         bag = self._bag
         return bag.path if bag else None
+
+    @property
+    def forgotten(self) -> int:
+        """Files that made room for newer ones in the bag that is written."""
+        bag = self._bag
+        return bag.forgotten if bag else 0
 
     @property
     def size(self) -> int:
@@ -111,8 +122,9 @@ class Recording:
             raise BadInput(f"throttle of {topic}: wanted a rate in Hz, got {hz}")
         self._throttles[topic] = [1e9 / hz, 0.0]
 
-    def record(self, path: str | Path, *, until_ns: int = FOREVER) -> None:
+    def record(self, path: str | Path, *, until_ns: int = FOREVER) -> Path:
         """Writes what waits, and what comes until then, into a new bag; where one is being written already, that one, until then at least.
+        Returns the bag's path.
 
         Raises BadInput when there is something at `path` already, or a bag cannot be written there.
         """
@@ -122,11 +134,12 @@ class Recording:
         with self._changed:
             if self._bag is not None:
                 self._until_ns = max(self._until_ns, until_ns)
-                return
+                return self._bag.path
             self._bag = SplitBag(Path(path), kept=self._kept, compression=self._config.compression, splits=splits,
                                  chunk_bytes=int(self._config.chunk_mb * MB))
             self._until_ns, self.error, self._split = until_ns, "", False
             self._changed.notify()
+            return self._bag.path
 
     def finish(self) -> None:
         """Ends the bag with what has come so far."""
@@ -152,13 +165,17 @@ class Recording:
             count = self.counts[topic]
             channel, latched = self._channels[topic]
             count.received += 1
+            if log_ns < self._now_ns - _SET_BACK_NS:
+                self._set_back(log_ns)
             self._now_ns = log_ns
             if self.paused and not latched:
                 count.passed += 1
             elif self._is_throttled(topic, log_ns):
                 count.throttled += 1
-            elif self._end_by is not None or self.error or (self._bag is not None and self.queued_bytes + len(cdr) > self._room):
+            elif self._end_by is not None or (self.error and self._pre_roll_ns == 0) or (
+                    self._bag is not None and self.queued_bytes + len(cdr) > self._room):
                 count.dropped += 1
+                self._miss(_Message(channel, cdr, log_ns, latched, False))
             else:
                 self.queued_bytes += len(cdr)
                 self._queue.append(_Message(channel, cdr, log_ns, latched, self._split))
@@ -200,11 +217,27 @@ class Recording:
         self._throttles[topic][1] = due + period if log_ns < due + period else log_ns + period
         return False
 
+    @property
+    def _pre_roll_ns(self) -> float:
+        return self._config.pre_roll_s * 1e9 if self._config.mode == "snapshot" else 0
+
     def _pass_by(self) -> None:
-        """While no bag is open: what is older than the pre-roll is no snapshot's past any more."""
-        pre_roll_ns = self._config.pre_roll_s * 1e9 if self._config.mode == "snapshot" else 0
-        while self._queue and (self._queue[0].log_ns <= self._now_ns - pre_roll_ns or self.queued_bytes > self._room):
+        """While no bag is open: what is older than the pre-roll is no snapshot's past any more. What comes after needs some room, too."""
+        while self._queue and (self._queue[0].log_ns <= self._now_ns - self._pre_roll_ns or self.queued_bytes > _HELD * self._room):
+            if self._queue[0].log_ns > self._now_ns - self._pre_roll_ns:
+                self.short_roll_s = (self._now_ns - self._queue[0].log_ns) * 1e-9
             self._pass(self._popped())
+
+    def _set_back(self, log_ns: int) -> None:
+        """The clock went back: a snapshot's end goes with it, and what is held is of no use for one that begins now."""
+        if self._until_ns < FOREVER:
+            self._until_ns -= self._now_ns - log_ns
+        while self._bag is None and self._queue:
+            self._pass(self._popped())
+
+    def _miss(self, message: _Message) -> None:
+        if message.latched or message.channel.type_name == CALIBRATION:
+            self._missed.append(message)
 
     def _pass(self, message: _Message) -> None:
         self._kept.see(message.channel, message.cdr, latched=message.latched)
@@ -221,6 +254,7 @@ class Recording:
             bag, message, ended = self._next(flush_at - time.monotonic())
             try:
                 if message is not None and bag is not None:
+                    self._see_missed()
                     if message.begins_file:
                         bag.split()
                     bag.write(message.channel, message.cdr, message.log_ns, latched=message.latched)
@@ -238,7 +272,10 @@ class Recording:
             except Exception as error:  # a full disk, a card that was pulled out: whatever it is, it must be said
                 assert bag is not None
                 why = error.strerror if isinstance(error, OSError) else str(error)
-                self._give_up(f"{bag.path}: nothing more can be written ({why or type(error).__name__})", bag.abandon())
+                pending = bag.abandon()
+                if message is not None:  # it is still in the queue, and counted there
+                    pending[message.channel.topic] = max(0, pending.get(message.channel.topic, 0) - 1)
+                self._give_up(f"{bag.path}: nothing more can be written ({why or type(error).__name__})", pending)
             if ended and self._end_by is not None:
                 return
 
@@ -286,6 +323,15 @@ class Recording:
             self._bag = None
             self._drop_all()
 
+    def _see_missed(self) -> None:
+        """In the thread: while a bag is open, nobody else touches what files begin with."""
+        with self._changed:
+            missed, self._missed = self._missed, []
+        for each in missed:
+            self._kept.see(each.channel, each.cdr, latched=each.latched)
+
     def _drop_all(self) -> None:
         while self._queue:
-            self.counts[self._popped().channel.topic].dropped += 1
+            message = self._popped()
+            self.counts[message.channel.topic].dropped += 1
+            self._miss(message)

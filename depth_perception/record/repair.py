@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from rosbags import rosbag2
 
 from depth_perception.bag.salvage import Scan
 from depth_perception.frame import BadInput
 from depth_perception.record import metadata
-from depth_perception.record.mcap_file import Channel, McapFile
+from depth_perception.record.mcap_file import Channel, McapFile, is_being_written
 from depth_perception.record.metadata import FileEntry
 
 _REPAIRING = ".repairing"
@@ -45,6 +47,9 @@ def repair(path: str | Path, *, progress: Callable[[str], None] | None = None) -
     files = [path] if path.is_file() else sorted(path.glob("*.mcap"), key=lambda file: (len(file.name), file.name))
     if not files or files[0].suffix != ".mcap":
         raise BadInput(f"{path}: wanted a bag of mcap files to repair, and there is none in it")
+    for file in files:
+        if is_being_written(file):
+            raise BadInput(f"{file}: is still being recorded; end the recorder first")
     entries, written, lost, empty = [], [], [], []
     for file in files:
         entry = _whole(file)
@@ -60,10 +65,22 @@ def repair(path: str | Path, *, progress: Callable[[str], None] | None = None) -
             entries.append(entry)
     if not entries:
         raise BadInput(f"{path}: no message in it can be read: {'; '.join(lost)}")
-    if path.is_dir():
-        metadata.write(path, entries)
+    said = _said(path)
+    if path.is_dir() and (written or said.get("relative_file_paths") != [entry.name for entry in entries]):
+        try:
+            metadata.write(path, entries, said.get("custom_data"))
+        except OSError as error:
+            raise BadInput(f"{path}: its files are whole, metadata.yaml cannot be written ({error.strerror})") from None
     lost += [f"{name}: no message in it, left as it is" for name in empty]
     return Repaired([name for name in written if name not in empty], sum(entry.count for entry in entries), lost)
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What metadata.yaml tells; nothing where it is missing or damaged."""
+    try:
+        return dict(yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))["rosbag2_bagfile_information"])
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _whole(file: Path) -> FileEntry | None:
@@ -96,16 +113,16 @@ def _written_anew(file: Path) -> tuple[FileEntry | None, list[str]]:
     scan = Scan(file)
     new = None
     try:
-        new = McapFile(partial)
         for record in scan.messages():
+            new = new or McapFile(partial, compression=scan.compression)
             channel = Channel(record.topic, record.definition.type_name, record.definition.text, scan.offers.get(record.topic, ""),
                               record.definition.encoding, record.serialization)
             new.write(channel, record.log_ns, record.data)
+        if new is None:
+            return None, scan.skipped
         new.flush()
         entry = FileEntry(file.name, new.start_ns, new.end_ns, dict(new.counts))
         new.close({"rosbag2": {"serialized_metadata": metadata.as_yaml(metadata.information([entry]))}})
-        if not entry.count:
-            return None, scan.skipped
         partial.replace(file)
         metadata.sync_directory(file.parent)
         return entry, scan.skipped

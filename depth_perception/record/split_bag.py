@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -54,7 +55,8 @@ class SplitBag:
         self._finished = 0  # their sum: other threads ask for it
         self._number = 0
         self._first_ns: int | None = None  # of the file that is written
-        if path.exists():
+        self._head = 0  # bytes that the file begins with before the first message: they say nothing of how full it is
+        if os.path.lexists(path):
             raise BadInput(f"{path}: exists already, and a bag is never written over another")
         try:
             path.mkdir(parents=True)
@@ -77,6 +79,7 @@ class SplitBag:
         if not any(self._file.counts.values()):
             for each, said in self._kept:
                 self._file.write(each, log_ns, said)
+            self._head = self._file.size
         self._kept.see(channel, cdr, latched=latched)
         self._first_ns = log_ns if self._first_ns is None else self._first_ns
         self._file.write(channel, log_ns, cdr)
@@ -120,7 +123,7 @@ class SplitBag:
 
     def _is_full(self, more: int, log_ns: int) -> bool:
         assert self._file is not None
-        longer = self._splits.bytes and self._file.size + more > self._splits.bytes
+        longer = self._splits.bytes and self._file.size - self._head + more > self._splits.bytes
         lasts_s = (log_ns - self._first_ns) * 1e-9 if self._first_ns is not None else 0.0
         return bool(longer or (self._splits.seconds and lasts_s >= self._splits.seconds))
 
@@ -146,9 +149,14 @@ class SplitBag:
 
     def _forget(self) -> None:
         """Deletes the oldest finished files as far as there is too much, or too little room."""
-        while self.files and self._splits.keep_bytes and (
-                self.size > self._splits.keep_bytes or (self._splits.floor_bytes and self.free() < self._splits.floor_bytes)):
+        if not self._splits.keep_bytes or not self.files:
+            return
+        # Measured once: some disks give the room back late, and then everything would go.
+        too_much = max(self.size - self._splits.keep_bytes, self._splits.floor_bytes and self._splits.floor_bytes - self.free())
+        while self.files and too_much > 0:
             oldest = self.files.pop(0)
             (self.path / oldest.name).unlink(missing_ok=True)
-            self._finished -= self._sizes.pop(oldest.name)
+            size = self._sizes.pop(oldest.name)
+            too_much -= size
+            self._finished -= size
             self.forgotten += 1

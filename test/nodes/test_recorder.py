@@ -386,3 +386,32 @@ def test_the_verb_records_and_repairs(graph, tmp_path):
     assert json.loads((tmp_path / "done.json").read_text())["messages"] == 2
     assert texts(tmp_path / "new") == ["one", "two"]
     assert Bag(tmp_path / "new").skipped == []
+
+
+def test_a_publisher_that_returns_with_another_type_is_recorded(graph, tmp_path):
+    from std_msgs.msg import Int32, String
+
+    start, listener = graph
+    recorder = record(start, tmp_path / "new", "topics:=[/word]")
+    for kind, data in ((String, "text"), (Int32, 7)):
+        publisher = listener.node.create_publisher(kind, "/word", 10)
+        before = count(listener, "/word", "received")
+        listener.until(lambda publisher=publisher: publisher.get_subscription_count() == 1, recorder)
+        publisher.publish(kind(data=data))
+        listener.until(lambda before=before: count(listener, "/word", "received") == before + 1, recorder)
+        listener.node.destroy_publisher(publisher)
+    assert recorder.end(signal.SIGINT) == 0
+    bag = Bag(tmp_path / "new")
+    assert [(kind, bag.decode(kind, raw).data) for _, kind, _, raw in bag.messages()] == [(STRING, "text"), ("std_msgs/msg/Int32", 7)]
+
+
+def test_a_trigger_on_a_topic_of_another_type_is_named(graph, tmp_path):
+    from std_msgs.msg import String
+
+    start, listener = graph
+    recorder = record(start, tmp_path / "shots", "mode:=snapshot", "triggers.speed_mps:=5.0", "triggers.motion_topic:=/word")
+    word = listener.node.create_publisher(String, "/word", 10)
+    listener.until(lambda: "/word is std_msgs/msg/String: a trigger wants Odometry or Imu there" in status(listener)[0], recorder)
+    word.publish(String(data="no motion"))
+    listener.until(lambda: count(listener, "/word", "received") >= 1, recorder)
+    assert recorder.end(signal.SIGINT) == 0

@@ -235,8 +235,8 @@ def test_a_pre_roll_is_bounded_by_the_queue(tmp_path, recording):
     it.record(tmp_path / "bag", until_ns=49)
     it.advance(60)
     finished(it, 1)
-    assert stamps(tmp_path / "bag") == list(range(41, 50)), "the newest nine that fit"
-    assert it.counts["/a"] == Counts(50, 9, 0, 0, 41)
+    assert stamps(tmp_path / "bag") == list(range(43, 50)), "the newest seven that fit into four fifths of it"
+    assert it.counts["/a"] == Counts(50, 7, 0, 0, 43)
 
 
 def test_stop_start_pause_and_split(tmp_path, recording):
@@ -289,3 +289,61 @@ def test_a_throttled_topic_keeps_its_rate(tmp_path, recording):
 def test_options_are_checked(wrong, sentence):
     with pytest.raises(BadInput, match=sentence):
         Config(**wrong)
+
+
+def test_what_every_file_begins_with_is_remembered_even_when_there_was_no_room(tmp_path, recording, gate):
+    it = recording("/a", "/map", queue_mb=1)
+    it.record(tmp_path / "bag")
+    big = cdr("x" * 900_000)
+    assert it.put("/a", big, 1)
+    assert gate.reached.wait(60)
+    assert not it.put("/map", cdr("here" + "." * 200_000), 2), "no room"
+    gate.opened.set()
+    while it.counts["/a"].written < 1:
+        threading.Event().wait(0.001)
+    it.split()
+    it.put("/a", cdr("next file"), 3)
+    assert it.close(60)
+    assert [topic for topic, *_ in recorded(tmp_path / "bag" / "bag_1.mcap")] == ["/map", "/a"]
+    assert it.counts["/map"] == Counts(1, 0, 1)
+
+
+def test_a_clock_that_goes_back_does_not_make_snapshots_empty(tmp_path, recording):
+    it = recording("/a", mode="snapshot", pre_roll_s=5.0, post_roll_s=0.0)
+    for i in range(100, 110):
+        it.put("/a", cdr(f"{i}"), i * SECOND)
+    for i in range(3):
+        it.put("/a", cdr(f"{i}"), i * SECOND)
+    it.record(tmp_path / "bag", until_ns=2 * SECOND)
+    it.advance(3 * SECOND)
+    finished(it, 1)
+    assert stamps(tmp_path / "bag") == [0, SECOND, 2 * SECOND]
+
+
+def test_a_short_pre_roll_is_said(recording):
+    it = recording("/a", mode="snapshot", pre_roll_s=60.0, queue_mb=1)
+    for i in range(20):
+        it.put("/a", cdr("x" * 100_000), i * SECOND)
+    assert it.short_roll_s == pytest.approx(8, abs=1)
+
+
+def test_a_failed_chunk_is_counted_once(tmp_path, recording, monkeypatch):
+    from depth_perception.record.mcap_file import McapFile
+
+    flush = McapFile.flush
+
+    def full(self):
+        if self.counts and sum(self.counts.values()) >= 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(self)
+
+    monkeypatch.setattr(McapFile, "flush", full)
+    it = recording("/a", chunk_mb=0.01, flush_s=60.0)  # the first message is flushed at once
+    it.record(tmp_path / "bag")
+    for stamp in range(3):
+        it.put("/a", cdr("x" * 6000), stamp)
+    while not it.error:
+        threading.Event().wait(0.001)
+    count = it.counts["/a"]
+    assert (count.received, count.written + count.dropped) == (3, 3)
+    assert count.written == len(recorded(tmp_path / "bag")) == 1, "what was flushed before the disk was full"

@@ -46,6 +46,7 @@ def test_everything_that_was_written_is_in_the_repaired_bag(killed):
     assert (done.files, done.messages, told) == (["bag_2.mcap"], 27, ["bag_2.mcap"])
     assert [sentence for sentence in done.lost if "index is missing" in sentence] == done.lost
     assert words(killed) == ([(i, f"word {i}") for i in range(27)], [])
+    assert b"lz4" in (killed / "bag_2.mcap").read_bytes(), "as it was recorded"
     with rosbag2.Reader(killed) as reader:  # by metadata.yaml and indexes
         assert (reader.message_count, reader.start_time, reader.end_time) == (27, 0, 27)
         (connection,) = reader.connections
@@ -101,6 +102,18 @@ def test_without_room_the_bag_is_as_it_was(killed, monkeypatch):
     with pytest.raises(BadInput, match=r"copy cannot be written \(No space left on device\); the file is as it was"):
         repair(killed)
     assert {file.name: file.read_bytes() for file in killed.iterdir()} == before
+
+
+def test_a_bag_that_is_still_being_recorded_is_left_alone(tmp_path):
+    bag = SplitBag(tmp_path / "bag", kept=Kept())
+    bag.write(WORD, word(0), 0)
+    with pytest.raises(BadInput, match=r"bag_0.mcap: is still being recorded; end the recorder first"):
+        repair(tmp_path / "bag")
+    bag.write(WORD, word(1), 1)
+    bag.close({"/word": "written 2"})
+    before = (tmp_path / "bag" / "metadata.yaml").read_bytes()
+    assert repair(tmp_path / "bag").files == []
+    assert (tmp_path / "bag" / "metadata.yaml").read_bytes() == before, "a whole bag keeps what it says of itself"
 
 
 def test_doors(tmp_path, killed):

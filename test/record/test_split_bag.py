@@ -129,6 +129,9 @@ def test_what_is_kept_is_the_last_calibration_and_every_latched_message_once():
         kept.see(CAMERA, info, latched=False)
     kept.see(WORD, word(1), latched=False)
     assert list(kept) == [(STATIC, STANDS[1]), (STATIC, STANDS[0]), (CAMERA, INFOS[2])]
+    for i in range(9):
+        kept.see(channel("/map", STRING, latched=True), b"map %d" % i, latched=True)
+    assert [said for each, said in kept if each.topic == "/map"] == [b"map 8"], "an old map is no map"
     for i in range(150):
         kept.see(STATIC, b"%d" % i, latched=True)
     assert [cdr for each, cdr in kept if each == STATIC] == [b"%d" % i for i in range(50, 150)]
