@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from depth_perception.loop import Outcome, Store
 
 HELP = "learn from new drives, and promote the model only when it is proven better; or roll back"
+MOST_FAILURES = 3  # so often a bag is tried whose run failed: what failed may have been the machine, not the bag
 EXAMPLE = "python -m depth_perception loop --bag /data/drives --into /data/models --minutes 20 --target sm86"
 
 
@@ -17,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is new, where models live, what counts as better."""
     parser.add_argument("--bag", nargs="+", default=[], metavar="BAG", help="bags, or directories of them; those seen before are left out")
     parser.add_argument("--into", required=True, metavar="DIR", help="the directory of models; DIR/current is the one that drives")
-    parser.add_argument("--init", metavar="DIR", help="the first model, where DIR/current is none yet (default: the shipped student)")
+    parser.add_argument("--init", metavar="DIR", help="copied as the first model, and only that: no longer looked at once there is a "
+                        "DIR/current (default: the shipped student)")
     parser.add_argument("--task", choices=["depth", "student"], default="depth", help="what is learned, as for `train`")
     parser.add_argument("--teacher", metavar="DIR", help="for student")
     parser.add_argument("--minutes", type=float, help="training budget (default 20, unless --steps)")
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=float, default=0.05, help="and rise nowhere by more than this share (default 0.05)")
     parser.add_argument("--keep", type=int, default=5, help="versions to keep (default 5)")
     parser.add_argument("--keep-held", type=int, default=20, help="held-out stretches to keep and score (default 20)")
-    parser.add_argument("--again", action="store_true", help="also bags that were seen before")
+    parser.add_argument("--again", action="store_true", help="also bags that were seen before, or failed three times")
     parser.add_argument("--image-topic", metavar="TOPIC")
     parser.add_argument("--points-topic", metavar="TOPIC")
     parser.add_argument("--calibration", metavar="YAML", help="calibration file instead of CameraInfo and TF")
@@ -43,28 +45,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """One turn of the loop. 0 promoted, 3 nothing new, 4 all refused, 5 not better, 6 failed; 2 for bad input."""
     from depth_perception import model
-    from depth_perception.frame import BadInput
     from depth_perception.loop import Outcome, Store
     from depth_perception.loop import run as turn
 
-    if not args.bag and not args.rollback:
+    if args.rollback:
+        return rollback(args, Store(args.into))
+    check(args)
+    store = Store(args.into)
+    with store.alone(waiting=lambda: tell("another loop works there, waiting")):
+        what, why_nothing = plan(args, store)
+        store.begin(args.init or model.shipped())
+        runs = turn(store, what, tell=tell)
+        for name, outcome in runs:
+            page(store.runs / name, outcome)
+        return end(args, store, runs or [("", Outcome("nothing new", why_nothing))])
+
+
+def rollback(args: argparse.Namespace, store: Store) -> int:
+    """At once, also while a loop works; status.json is then that loop's."""
+    from depth_perception.loop import Outcome
+
+    before, now = store.rollback()
+    with store.alone() as idle:
+        return end(args, store, [("rollback", Outcome("rolled back", f"{now.name} is current again, {before.name} was"))], say=idle)
+
+
+def check(args: argparse.Namespace) -> None:
+    """BadInput for whatever a night would fail by, before it begins."""
+    import math
+
+    from depth_perception import decode, model
+    from depth_perception.engine import tensorrt_package
+    from depth_perception.engine.tensorrt_build import PRECISIONS
+    from depth_perception.frame import BadInput
+
+    if not args.bag:
         raise BadInput("--bag: wanted bags or a directory of them, got none")
     if (args.task == "student") != (args.teacher is not None):
         raise BadInput("--teacher: `--task student` needs a model directory, and nothing else takes one")
     for name, least, most in (("held_share", 0.01, 0.9), ("min_gain", 0.0, 1.0), ("tolerance", 0.0, 1.0)):
         if not least <= (value := getattr(args, name)) <= most:
             raise BadInput(f"--{name.replace('_', '-')}: wanted a share from {least:g} to {most:g}, got {value}")
-    store = Store(args.into)
-    with store.alone(waiting=lambda: tell("another loop works there, waiting")):
-        if args.rollback:
-            before, now = store.rollback()
-            return end(args, store, [("rollback", Outcome("rolled back", f"{now.name} is current again, {before.name} was"))])
-        what = plan(args, store)
-        store.begin(args.init or model.shipped())
-        runs = turn(store, what, tell=tell)
-        for name, outcome in runs:
-            page(store.runs / name, outcome)
-        return end(args, store, runs or [("", Outcome("nothing new", f"no bag below {', '.join(map(str, args.bag))} is new"))])
+    for name, count in (("batch", 2), ("keep", 2), ("keep_held", 1), ("steps", 1)):
+        if (value := getattr(args, name)) is not None and value < count:
+            raise BadInput(f"--{name.replace('_', '-')}: wanted at least {count}, got {value}")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise BadInput(f"--minutes: wanted a positive number, got {args.minutes}")
+    if args.teacher is not None:
+        model.load(args.teacher)
+    if args.calibration is not None:
+        decode.read_calibration(args.calibration)
+    if args.config is not None:
+        from depth_perception.train import depth, student
+        from depth_perception.train.overrides import from_yaml
+
+        from_yaml(student.Config() if args.task == "student" else depth.Config(), args.config)
+    for precision in words("precision", args.precision):
+        if precision not in PRECISIONS:
+            raise BadInput(f"--precision: wanted some of {','.join(PRECISIONS)}, got {precision!r}")
+    for target in words("target", args.target) if args.target is not None else []:
+        tensorrt_package.load().capability(target)
+
+
+def words(name: str, text: str) -> list[str]:
+    """"sm86, SM89" -> ["sm86", "sm89"]."""
+    from depth_perception.frame import BadInput
+
+    found = list(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
+    if not found:
+        raise BadInput(f"--{name}: wanted one or more words with commas between, got {text!r}")
+    return found
 
 
 def tell(sentence: str) -> None:
@@ -73,32 +123,38 @@ def tell(sentence: str) -> None:
         print(f"loop: {sentence}", file=sys.stderr, flush=True)
 
 
-def plan(args: argparse.Namespace, store: Store) -> Any:
-    """What is to be done with the bags that are new, None when there are none."""
+def plan(args: argparse.Namespace, store: Store) -> tuple[Any, str]:
+    """What is to be done with the bags that are new; None, and why, when there are none."""
     from pathlib import Path
 
     from depth_perception.loop import Plan, found
 
-    seen = {} if args.again else store.seen()
-    fresh = []
+    seen, fresh, given_up = store.seen(), {}, 0
     for bag in found.bags(args.bag):
-        known = seen.get(str(bag))
         if found.is_being_recorded(bag):
             tell(f"{bag} is still being recorded: next time")
-        elif known is None or known["files"] != found.identity(bag)["files"]:
-            fresh.append(str(bag))
+            continue
+        known, files = seen.get(str(bag), {}), found.identity(bag)["files"]
+        if args.again or known.get("files") != files or 0 < known.get("failed", 0) < MOST_FAILURES:
+            fresh[str(bag)] = files
+        elif known.get("failed", 0):
+            given_up += 1
+    failed = f"; {given_up} failed {MOST_FAILURES} times and are left alone until --again" if given_up else ""
+    if failed:
+        tell(f"of the bags{failed[1:]}")
     if not fresh:
-        return None
-    return Plan(
+        return None, f"no bag below {', '.join(map(str, args.bag))} is new{failed}"
+    what = Plan(
         bags=fresh, task=args.task, teacher=args.teacher and str(Path(args.teacher).resolve()), steps=args.steps,
         minutes=args.minutes if args.minutes or args.steps else 20.0, batch=args.batch, seed=args.seed,
-        config=args.config and str(Path(args.config).resolve()), targets=args.target.split(",") if args.target else [],
-        precisions=args.precision.split(","), held_share=args.held_share, min_gain=args.min_gain, tolerance=args.tolerance,
+        config=args.config and str(Path(args.config).resolve()), targets=words("target", args.target) if args.target else [],
+        precisions=words("precision", args.precision), held_share=args.held_share, min_gain=args.min_gain, tolerance=args.tolerance,
         most_held=args.keep_held, most_versions=args.keep, image_topic=args.image_topic, points_topic=args.points_topic,
         calibration=args.calibration and str(Path(args.calibration).resolve()))
+    return what, ""
 
 
-def end(args: argparse.Namespace, store: Store, runs: list[tuple[str, Outcome]]) -> int:
+def end(args: argparse.Namespace, store: Store, runs: list[tuple[str, Outcome]], *, say: bool = True) -> int:
     """Says how it ended, in one line, status.json and --json."""
     from pathlib import Path
 
@@ -106,7 +162,8 @@ def end(args: argparse.Namespace, store: Store, runs: list[tuple[str, Outcome]])
 
     name, outcome = runs[-1]
     said = {"outcome": outcome.kind, "sentence": outcome.sentence, "exit_code": outcome.exit_code, "run": name}
-    store.say("idle", **said)
+    if say:
+        store.say("idle", **said)
     print(f"{outcome.kind}: {outcome.sentence}")
     if args.json:
         current = store.current
@@ -116,21 +173,26 @@ def end(args: argparse.Namespace, store: Store, runs: list[tuple[str, Outcome]])
 
 
 def page(folder: Any, outcome: Outcome) -> None:
-    """RUN/report.html: what was refused, learned, scored and decided."""
+    """RUN/report.html: what was refused, learned, scored and decided. Best effort: how it ended is said without it."""
     import json
+    from contextlib import suppress
 
     from depth_perception.report import page
 
     def read(stage: str) -> dict[str, Any]:
-        file = folder / f"{stage}.json"
-        return dict(json.loads(file.read_text())) if file.exists() else {}
+        with suppress(OSError, ValueError, TypeError):
+            return dict(json.loads((folder / f"{stage}.json").read_text()))
+        return {}
 
     tables: dict[str, list[list[Any]]] = {"Outcome": [["", ""], [outcome.kind, outcome.sentence]]}
     inspected, held = read("inspect"), read("held")
     rows = [[bag, "learned from"] for bag in held.get("held", {})]
     rows += [[bag, f"refused: {why}"] for bag, why in (inspected.get("refused", {}) | held.get("refused", {})).items()]
     tables["Drives"] = [["bag", ""], *rows]
-    if stretches := read("scores").get("stretches"):
+    scores = read("scores")
+    if left_out := scores.get("left_out"):
+        tables["Earlier stretches that cannot be scored any more, left out"] = [["stretch", ""], *map(list, left_out.items())]
+    if stretches := scores.get("stretches"):
         cells = [[each["name"], "this run's" if each["new"] else "earlier", *(
             each[when].get(score, {}).get("abs_rel") for score in ("metric", "online_scaled") for when in ("before", "after"))]
             for each in stretches]
@@ -139,4 +201,5 @@ def page(folder: Any, outcome: Outcome) -> None:
     if engines := read("proof").get("engines"):
         tables["Engines"] = [["network", "target", "precision", "MB", "sha256 of the ONNX"], *(
             [row["network"], row["target"], row["precision"], row["MB"], row["onnx_sha256"][:16]] for row in engines)]
-    page.write(folder / "report.html", title=f"loop {folder.name}", tables=tables, pictures=[], summary=read("plan"))
+    with suppress(OSError):
+        page.write(folder / "report.html", title=f"loop {folder.name}", tables=tables, pictures=[], summary=read("plan"))

@@ -9,20 +9,23 @@ from typing import Any
 
 from depth_perception.frame import BadInput
 
-_STORAGES = (".mcap", ".db3")
+_STORAGES, _PACKED = (".mcap", ".db3"), (".zstd", ".zst", ".lz4")  # as bag.reader takes them
 _RECORDING_S = 60.0  # a bag without metadata.yaml that grew so lately is still being recorded
 
 
 def bags(paths: Iterable[str | Path]) -> list[Path]:
-    """Every bag at or below the paths, absolute and sorted: rosbag2 directories, and .mcap and .db3 files outside of such."""
+    """Every bag at or below the paths, absolute and sorted: rosbag2 directories, and .mcap and .db3 files outside of such.
+
+    Files may be packed (.mcap.zstd). Links to directories are followed, each directory once.
+    """
     found: set[Path] = set()
+    been: set[Path] = set()
     for path in map(Path, paths):
         if not path.exists():
             raise BadInput(f"--bag {path}: wanted bags or a directory of them, but nothing is there")
-        below = _below(path.resolve())
-        if not below and not path.is_dir():
+        if not path.is_dir() and not (path.is_file() and _stem(path)):
             raise BadInput(f"--bag {path}: wanted a rosbag2 directory, an .mcap or a .db3 file, or a directory of such")
-        found |= below
+        found |= _below(path, been)
     return sorted(found)
 
 
@@ -37,17 +40,29 @@ def is_being_recorded(bag: Path, *, now_s: float | None = None) -> bool:
     if bag.is_file() or (bag / "metadata.yaml").exists():
         return False
     newest = max((file.stat().st_mtime for file in bag.iterdir()), default=0.0)
-    return (time.time() if now_s is None else now_s) - newest < _RECORDING_S
+    # A clock that was ahead when it was written: abs, else it would be "being recorded" for years.
+    return abs((time.time() if now_s is None else now_s) - newest) < _RECORDING_S
 
 
-def _below(path: Path) -> set[Path]:
+def _below(path: Path, been: set[Path]) -> set[Path]:
+    path = path.resolve()
+    if path in been:
+        return set()
+    been.add(path)
     if path.is_file():
-        return {path} if path.suffix in _STORAGES else set()
+        return {path}
     children = [child for child in sorted(path.iterdir()) if not child.name.startswith(".")]
-    files = {child for child in children if child.is_file() and child.suffix in _STORAGES}
-    if files:
-        # metadata.yaml, or names that count up: one bag. Else a folder of bare files.
-        counted = all(file.stem == path.name or file.stem.startswith(f"{path.name}_") for file in files)
-        together = counted or (path / "metadata.yaml").exists()
-        return {path} if together else files
-    return set().union(*(_below(child) for child in children if child.is_dir() and not child.is_symlink())) if children else set()
+    files = {child for child in children if child.is_file() and _stem(child)}
+    # metadata.yaml, or names that count up: one bag. Else a folder of bare files, and of other folders.
+    counted = all(_stem(file) == path.name or _stem(file).startswith(f"{path.name}_") for file in files)
+    if files and (counted or (path / "metadata.yaml").exists()):
+        return {path}
+    # What was unpacked beside its packed form is one recording, not two.
+    files = {file for file in files if not (file.suffix in _PACKED and file.with_suffix("") in files)}
+    return files.union(*(_below(child, been) for child in children if child.is_dir()))
+
+
+def _stem(file: Path) -> str:
+    """A storage file's name without its endings; empty when it is none."""
+    plain = file.with_suffix("") if file.suffix in _PACKED else file
+    return plain.stem if plain.suffix in _STORAGES else ""

@@ -25,15 +25,17 @@ def hold_out(bag_path: str | Path, out: Path, *, share: float, image_topic: str 
     chosen = guess_topics(bag, image_topic=image_topic, points_topic=points_topic)
     duration = bag.end_ns - bag.start_ns
     begin = bag.end_ns - int(share * duration) + min(int(GAP_S * 1e9), int(0.1 * share * duration))
+    # Some recorders lose the QoS of TF static.
+    owed = bag.latched | {name for name in bag.topics if f"/{name}".endswith("/tf_static")}
     wanted = {name for name in (chosen.image, chosen.camera_info, chosen.points) if name}
-    wanted |= {name for name, (kind, _) in bag.topics.items() if kind in _TF} | bag.latched & set(bag.topics)
+    wanted |= {name for name, (kind, _) in bag.topics.items() if kind in _TF} | owed & set(bag.topics)
     partial = out.with_name(f".{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     kept, channels, count = Kept(), {}, 0
     new = SplitBag(partial, kept=kept)
     for topic, kind, log_ns, raw in bag.messages(sorted(wanted)):
-        latched = topic in bag.latched
+        latched = topic in owed
         if topic not in channels:
             profile = metadata.profile(reliable=True, latched=latched)
             channels[topic] = Channel(topic, kind, bag.definition(kind), metadata.as_yaml([profile]))

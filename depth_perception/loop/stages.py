@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ import yaml
 
 from depth_perception import engine, inspection, model
 from depth_perception.frame import BadInput
-from depth_perception.loop import found
 from depth_perception.loop.held import hold_out
 from depth_perception.loop.store import Outcome, Store
 from depth_perception.loop.verdict import Stretch, verdict
@@ -31,6 +31,8 @@ Tell = Callable[[str], None]
 _MOST_ATTEMPTS = 30  # a machine that is switched off every night, not one that a run brings down
 # Some such images among many are left out by the training itself; how many are too many is the verdict's.
 _SOME = {"black", "blurred", "frozen"}
+# What a full disk, a file that somebody edited, or a result that lacks something does: an outcome, not a traceback.
+_FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError)
 _PURPOSES = {"depth": "train depth", "student": "train student"}
 
 
@@ -39,7 +41,7 @@ class Plan:
     """What a run is to do; kept with it, so that a run that goes on does the same.
 
     Attributes:
-        bags: absolute paths of the new bags.
+        bags: absolute path of each new bag -> its files when this was planned; what it has become by the end is new again.
         task: what is learned: depth, or student (by `teacher`).
         steps, minutes: the training's budget. config: its YAML; None: config/train/loop.yaml, or student.yaml.
         targets, precisions: kinds of GPU to compile for, none: the engines are the CPU's.
@@ -49,7 +51,7 @@ class Plan:
         image_topic, points_topic, calibration: as for `bag.FrameReader`.
     """
 
-    bags: list[str]
+    bags: dict[str, Any]
     task: str = "depth"
     teacher: str | None = None
     steps: int | None = None
@@ -78,13 +80,18 @@ def run(store: Store, plan: Plan | None, *, tell: Tell) -> list[tuple[str, Outco
     for folder in sorted(store.runs.iterdir()):
         if (folder / "plan.json").exists() and not (folder / "outcome.json").exists():
             tell(f"going on with {folder.name}, which was cut off")
-            unfinished = Plan(**json.loads((folder / "plan.json").read_text()))
+            try:
+                unfinished = Plan(**json.loads((folder / "plan.json").read_text()))
+                taken = dict(unfinished.bags)
+            except _FAILURES as error:
+                done.append((folder.name, _ended(folder, Outcome("failed", f"{folder / 'plan.json'} cannot be read ({_sentence(error)})"))))
+                continue
             done.append((folder.name, _Run(store, folder, unfinished, tell).finish()))
             if plan is not None:
-                taken = set(unfinished.bags)
-                plan = dataclasses.replace(plan, bags=[bag for bag in plan.bags if bag not in taken])
+                plan = dataclasses.replace(plan, bags={bag: files for bag, files in plan.bags.items() if taken.get(bag) != files})
     if plan is not None and plan.bags:
-        folder = store.runs / f"{time.strftime('%Y_%m_%d-%H_%M_%S', time.gmtime())}-{os.getpid()}"
+        # The count tells two runs of one second apart.
+        folder = store.runs / f"{time.strftime('%Y_%m_%d-%H_%M_%S', time.gmtime())}-{len(list(store.runs.iterdir())):04d}"
         folder.mkdir()
         model.write_atomically(folder / "plan.json", model.as_json(dataclasses.asdict(plan)))
         done.append((folder.name, _Run(store, folder, plan, tell).finish()))
@@ -92,11 +99,11 @@ def run(store: Store, plan: Plan | None, *, tell: Tell) -> list[tuple[str, Outco
 
 
 class _Stop(Exception):
-    """A run ends here: kind of Outcome, and why."""
+    """A run ends here: kind of Outcome, and why; of a command that failed its exit code."""
 
-    def __init__(self, kind: str, sentence: str) -> None:
+    def __init__(self, kind: str, sentence: str, exit_code: int | None = None) -> None:
         super().__init__(sentence)
-        self.outcome = Outcome(kind, sentence)
+        self.outcome, self.exit_code = Outcome(kind, sentence), exit_code
 
 
 class _Run:
@@ -106,20 +113,23 @@ class _Run:
 
     def finish(self) -> Outcome:
         """All stages; whatever goes wrong is an outcome."""
-        attempts = self._count_attempt()
         try:
-            if attempts > _MOST_ATTEMPTS:
+            if (attempts := self._count_attempt()) > _MOST_ATTEMPTS:
                 raise _Stop("failed", f"it was cut off {attempts - 1} times")
             outcome = self._stages()
         except _Stop as stop:
             outcome = stop.outcome
-        except BadInput as error:
-            outcome = Outcome("failed", str(error))
-        self._close(outcome)
+        except _FAILURES as error:
+            outcome = Outcome("failed", _sentence(error))
+        with suppress(OSError, BadInput):  # else it is closed when the loop is called again
+            self._close(outcome)
         return outcome
 
     def _stages(self) -> Outcome:
-        base = self._once("base", lambda: {"current": str(self._store.current)})["current"]
+        # Relative, here and in held.json: a models directory that was moved goes on.
+        base = (self._store.into / self._once("base", self._base)["current"]).resolve()
+        if gone := self._store.gone_back_on(self._folder.name):
+            raise _Stop("rolled back", f"{gone}, which this run had promoted before it was cut off, is no longer current")
         usable = self._once("inspect", self._inspect)["usable"]
         if not usable:
             raise _Stop("refused", "none of the new bags is fit for learning: " + "; ".join(self._refusals()))
@@ -127,18 +137,24 @@ class _Run:
         if not held:
             raise _Stop("refused", "the new bags are too short to hold something out")
         self._once("train", lambda: self._train(list(held), base))
-        scores = self._once("scores", lambda: self._score(held, base))["stretches"]
+        scored = self._once("scores", lambda: self._score(held, base))
+        scores = scored["stretches"]
         said = verdict([Stretch(**row) for row in scores], min_gain=self._plan.min_gain, tolerance=self._plan.tolerance)
         self._once("verdict", lambda: dataclasses.asdict(said))
         if not said.better:
             raise _Stop("not better", "; ".join(said.reasons))
         engines = self._once("proof", lambda: self._prove(list(held)))
-        bags = [found.identity(Path(bag)) for bag in held if Path(bag).exists()]
+        bags = [{"path": bag, "files": self._plan.bags[bag]} for bag in held]
         facts = {"run": self._folder.name, "why": said.reasons[0], "bags": bags, "refused": self._refusals(), "scores": scores,
-                 "gain": said.gain, **engines}
-        version = self._store.promote(self._candidate, facts, move=False)
+                 "left_out": scored["left_out"], "gain": said.gain, **engines}
+        version = self._store.promote(self._candidate, facts, base=base, move=False)
         self._keep_held(held)
         return Outcome("promoted", f"{version.name} is current: {said.reasons[0]}")
+
+    def _base(self) -> dict[str, Any]:
+        if (now := self._store.current) is None:
+            raise BadInput(f"{self._store.into}: has no current model to go on from")
+        return {"current": self._relative(now)}
 
     def _inspect(self) -> dict[str, Any]:
         """Which bags are fit for this training; what is poisoned is named, and nothing is learned from it."""
@@ -158,29 +174,35 @@ class _Run:
                 usable.append(bag)
         return {"usable": usable, "refused": refused}
 
+    def _refused(self) -> dict[str, str]:
+        """bag -> why, of the stages that are done."""
+        done = [stage for stage in ("inspect", "held") if (self._folder / f"{stage}.json").exists()]
+        return {bag: why for stage in done for bag, why in self._read(stage)["refused"].items()}
+
     def _refusals(self) -> list[str]:
-        refused = self._read("inspect")["refused"] | (self._read("held")["refused"] if (self._folder / "held.json").exists() else {})
-        return [f"{bag}: {why}" for bag, why in refused.items()]
+        return [f"{bag}: {why}" for bag, why in self._refused().items()]
 
     def _hold_out(self, usable: list[str]) -> dict[str, Any]:
-        """bag -> the bag of its end."""
+        """bag -> the bag of its end, with NAME.yaml beside it where the calibration is a file's."""
         held, refused = {}, {}
         for i, bag in enumerate(usable):
             out = self._folder / "held" / f"{self._folder.name}-{i}"
             try:
                 hold_out(bag, out, share=self._plan.held_share, image_topic=self._plan.image_topic, points_topic=self._plan.points_topic)
-                held[bag] = str(out)
+                if self._plan.calibration:
+                    shutil.copyfile(self._plan.calibration, _calibration(out))
+                held[bag] = self._relative(out)
             except BadInput as error:
                 refused[bag] = str(error)
         return {"held": held, "refused": refused}
 
-    def _train(self, bags: list[str], base: str) -> dict[str, Any]:
+    def _train(self, bags: list[str], base: Path) -> dict[str, Any]:
         plan = self._plan
         name = "student.yaml" if plan.task == "student" else "loop.yaml"
         config = yaml.safe_load(Path(plan.config or model.share_directory() / "config" / "train" / name).read_text()) or {}
         config.setdefault("samples", {})["leave_end"] = plan.held_share
         (self._folder / "config.yaml").write_text(yaml.safe_dump(config))
-        words = ["train", plan.task, "--bag", *bags, "--init", base, "--config", str(self._folder / "config.yaml"), "--out",
+        words = ["train", plan.task, "--bag", *bags, "--init", str(base), "--config", str(self._folder / "config.yaml"), "--out",
                  str(self._candidate), "--batch", str(plan.batch), "--seed", str(plan.seed), "--json", str(self._folder / "trained.json")]
         for name in ("steps", "minutes", "teacher", "points_topic", "calibration", "image_topic"):
             value = getattr(plan, name)
@@ -190,21 +212,34 @@ class _Run:
         self._command("train", *words, *["--resume"] * has_checkpoint)
         return dict(json.loads((self._folder / "trained.json").read_text()))
 
-    def _score(self, held: dict[str, str], base: str) -> dict[str, Any]:
-        """Both models on every held-out stretch, of this run and of earlier ones."""
-        places = [(Path(path), True) for path in held.values()]
-        places += [(path, False) for path in sorted(self._store.held.iterdir()) if not path.name.startswith(".")]
-        rows = []
+    def _score(self, held: dict[str, str], base: Path) -> dict[str, Any]:
+        """Both models on every held-out stretch, of this run and of earlier ones. {"stretches", "left_out": name -> why}.
+
+        An earlier stretch that the current model cannot be scored on says nothing any more; this run's must all be scored.
+        """
+        places = [(self._store.into / path, True) for path in held.values()] + [(path, False) for path in self._stretches()]
+        rows, left_out = [], {}
         for place, new in places:
-            scores = {}
-            for when, path in (("before", base), ("after", str(self._candidate))):
-                self._tell(f"scoring {Path(path).name} on {place.name}")
-                out = self._folder / "score.json"
-                self._command(f"score_{place.name}_{when}", "evaluate", "depth", "--bag", str(place), "--model", path, "--json", str(out),
-                              *(["--calibration", self._plan.calibration] if self._plan.calibration and new else []))
-                scores[when] = {name: value for name, value in json.loads(out.read_text()).items() if name != "regions"}
-            rows.append({"name": place.name, "new": new, **scores})
-        return {"stretches": rows}
+            try:
+                before = self._scores(place, "before", base)
+            except _Stop as stop:
+                if new or stop.exit_code != 2:
+                    raise
+                left_out[place.name] = stop.outcome.sentence
+                continue
+            rows.append({"name": place.name, "new": new, "before": before, "after": self._scores(place, "after", self._candidate)})
+        return {"stretches": rows, "left_out": left_out}
+
+    def _scores(self, place: Path, when: str, path: Path) -> dict[str, Any]:
+        self._tell(f"scoring {path.name} on {place.name}")
+        out, calibration = self._folder / "score.json", _calibration(place)
+        self._command(f"score_{place.name}_{when}", "evaluate", "depth", "--bag", str(place), "--model", str(path), "--json", str(out),
+                      *(["--calibration", str(calibration)] if calibration.exists() else []))
+        return {name: value for name, value in json.loads(out.read_text()).items() if name != "regions"}
+
+    def _stretches(self) -> list[Path]:
+        """The earlier ones, oldest first."""
+        return sorted(path for path in self._store.held.iterdir() if path.is_dir() and not path.name.startswith("."))
 
     def _prove(self, bags: list[str]) -> dict[str, Any]:
         """Every network answers its self-test on the CPU; engines are built for the targets. {"selftest", "engines"}."""
@@ -227,16 +262,20 @@ class _Run:
 
     def _keep_held(self, held: dict[str, str]) -> None:
         """This run's stretches are the earlier ones of the next."""
-        for path in map(Path, held.values()):
-            if path.exists():
-                os.replace(path, self._store.held / path.name)
-        old = sorted(self._store.held.iterdir(), key=lambda path: path.name)
-        for path in old[: -self._plan.most_held or None]:
+        for path in (self._store.into / each for each in held.values()):
+            for each in (_calibration(path), path):
+                if each.exists():
+                    os.replace(each, self._store.held / each.name)
+        for path in self._stretches()[: -self._plan.most_held or None]:
             shutil.rmtree(path)
+            _calibration(path).unlink(missing_ok=True)
         self._store.prune(self._plan.most_versions)
 
     def _topics(self) -> dict[str, Any]:
         return {name: getattr(self._plan, name) for name in ("image_topic", "points_topic", "calibration")}
+
+    def _relative(self, path: Path) -> str:
+        return os.path.relpath(path, self._store.into)
 
     def _count_attempt(self) -> int:
         file = self._folder / "attempts"
@@ -261,17 +300,36 @@ class _Run:
                                    preexec_fn=_end_with_parent, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
         if code:
             said = [line for line in (self._folder / f"{log}.log").read_text().splitlines() if line.strip()]
-            raise _Stop("failed", f"`{' '.join(words[:2])}` ended with {code}: {said[-1] if said else 'it said nothing'}")
+            raise _Stop("failed", f"`{' '.join(words[:2])}` ended with {code}: {said[-1] if said else 'it said nothing'}", code)
 
     def _close(self, outcome: Outcome) -> None:
         """Remembers the bags and how it ended; what took much room goes."""
-        refused = self._read("inspect")["refused"] if (self._folder / "inspect.json").exists() else {}
-        bags = [bag for bag in self._plan.bags if Path(bag).exists()]
-        self._store.see([found.identity(Path(bag)) for bag in bags],
-                        {bag: f"refused: {refused[bag]}" if bag in refused else outcome.kind for bag in bags})
-        model.write_atomically(self._folder / "outcome.json", model.as_json({"kind": outcome.kind, "sentence": outcome.sentence}))
+        try:
+            refused = self._refused()
+        except _FAILURES:  # a stage's result that cannot be read is why it failed
+            refused = {}
+        self._store.see(self._plan.bags, {bag: f"refused: {refused[bag]}" if bag in refused else outcome.kind for bag in self._plan.bags})
+        _ended(self._folder, outcome)
+
+
+def _ended(folder: Path, outcome: Outcome) -> Outcome:
+    with suppress(OSError):
+        model.write_atomically(folder / "outcome.json", model.as_json({"kind": outcome.kind, "sentence": outcome.sentence}))
         for name in ("candidate", "held"):
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+            shutil.rmtree(folder / name, ignore_errors=True)
+    return outcome
+
+
+def _sentence(error: BaseException) -> str:
+    """BadInput says it all; of others the kind is half of what they say."""
+    if isinstance(error, BadInput):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _calibration(stretch: Path) -> Path:
+    """Where a held-out stretch's calibration file lies, if it has one."""
+    return stretch.with_name(f"{stretch.name}.yaml")
 
 
 def _end_with_parent() -> None:

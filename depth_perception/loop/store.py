@@ -2,7 +2,7 @@
 
 INTO/current -> versions/0007      what drives; a symbolic link, replaced in one step
 INTO/versions/0007/                a model directory, with promotion.json: where it came from, and what proved it
-INTO/loop/                         status.json, seen.json, history.json, lock, runs/, held/
+INTO/loop/                         status.json, seen.json, history.json, lock, switch.lock, runs/, held/
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +54,27 @@ class Store:
             raise BadInput(f"--into {self.into}: models cannot be kept there ({error.strerror})") from None
 
     @contextmanager
-    def alone(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """While another loop works here, this one waits; `waiting` is called once before."""
-        with lock.held(self.state / "lock", waiting=waiting):
+    def alone(self, waiting: Callable[[], None] | None = None) -> Iterator[bool]:
+        """While another loop works here, this one waits, and calls `waiting` once before; without `waiting`, False comes at once."""
+        with lock.held(self.state / "lock", block=waiting is not None, waiting=waiting) as ours:
+            yield ours
+
+    @contextmanager
+    def _switching(self) -> Iterator[None]:
+        """Held only while `current` changes: a rollback does not wait for a training."""
+        with lock.held(self.state / "switch.lock"):
             yield
 
     @property
     def current(self) -> Path | None:
-        """The version that drives; None before the first."""
+        """The version that drives; None before the first. BadInput when it is no link to a directory."""
         link = self.into / "current"
-        return link.resolve() if link.exists() else None
+        if not os.path.lexists(link):
+            return None
+        if not link.is_symlink() or not link.is_dir():
+            got = f"to {os.readlink(link)}, where no directory is" if link.is_symlink() else "but something else is there"
+            raise BadInput(f"{link}: wanted a symbolic link to a version, {'it links ' if link.is_symlink() else ''}{got}")
+        return link.resolve()
 
     def begin(self, base: str | Path) -> Path:
         """The current version; where there is none yet, a copy of `base` becomes the first."""
@@ -72,11 +83,14 @@ class Store:
         opened = model.load(base)
         return self.promote(opened.path, {"run": None, "why": f"the first: a copy of {opened.path.resolve()}"}, move=False)
 
-    def promote(self, candidate: Path, facts: dict[str, Any], *, move: bool = True) -> Path:
-        """Makes a model the current one. facts: what promotion.json says; "run" tells a promotion that was cut off from a new one."""
-        run, before = facts.get("run"), self.current
-        version = next((path for path in self._numbered() if run and self._facts(path).get("run") == run), None)
+    def promote(self, candidate: Path, facts: dict[str, Any], *, base: Path | None = None, move: bool = True) -> Path:
+        """Makes a model the current one. facts: what promotion.json says; "run" tells a promotion that was cut off from a new one.
+
+        base: what it was proven better than; BadInput when another one is current by now.
+        """
+        version, before = self._of_run(facts.get("run")), self.current
         if version is None:
+            self._check_base(base, before)
             number = max((int(path.name) for path in self._numbered()), default=0) + 1
             version = self.versions / f"{number:04d}"
             facts = {"version": version.name, "replaces": before.name if before else None, "when": _now(), **facts}
@@ -85,49 +99,83 @@ class Store:
                 model.write_atomically(partial / "promotion.json", model.as_json(facts))
                 model.load(partial)
                 _sync(partial)
-        if before != version:
-            self._point_to(version)
-            self._remember("promoted", before, version, str(facts.get("why", "")))
+        with self._switching():
+            if (before := self.current) != version:
+                if self._was_current(version):
+                    raise BadInput(f"the current model changed meanwhile: {version.name} was promoted, and is no longer current")
+                try:
+                    self._check_base(base, before)
+                except BadInput:
+                    shutil.rmtree(version)  # it never drove
+                    raise
+                self._point_to(version)
+                self._remember("promoted", before, version, str(facts.get("why", "")))
         if move:
             shutil.rmtree(candidate, ignore_errors=True)
         return version
 
     def rollback(self) -> tuple[Path, Path]:
-        """(the version that was current, the one that is now): the one that it had replaced. BadInput when there is none."""
-        now = self.current
-        if now is None:
-            raise BadInput(f"--rollback: {self.into} has no current model")
-        name = self._facts(now).get("replaces")
-        if not name or not (self.versions / name).is_dir():
-            raise BadInput(f"--rollback: {now.name} replaced nothing that is still in {self.versions}")
-        before = self.versions / name
-        model.load(before)
-        self._point_to(before)
-        self._remember("rolled back", now, before, "asked for")
-        return now, before
+        """(the version that was current, the one that is now): the one that it had replaced. BadInput when there is none.
+
+        It does not wait for a loop that works: that one will find that another model is current.
+        """
+        with self._switching():
+            now = self.current
+            if now is None:
+                raise BadInput(f"--rollback: {self.into} has no current model")
+            name = self._facts(now).get("replaces")
+            if not name or not (self.versions / name).is_dir():
+                raise BadInput(f"--rollback: {now.name} replaced nothing that is still in {self.versions}")
+            before = self.versions / name
+            model.load(before)
+            self._point_to(before)
+            self._remember("rolled back", now, before, "asked for")
+            return now, before
+
+    def gone_back_on(self, run: str) -> str | None:
+        """The name of the version that a run promoted, when it was current and no longer is."""
+        version = self._of_run(run)
+        return version.name if version is not None and version != self.current and self._was_current(version) else None
 
     def prune(self, keep: int) -> list[str]:
         """Removes the oldest versions but `keep`; never the current one, nor the one that it replaced."""
-        now = self.current
-        needed = {now.name, self._facts(now).get("replaces")} if now else set()
-        old = [path for path in self._numbered()[: -keep or None] if path.name not in needed]
-        for path in old:
-            shutil.rmtree(path)
-        return [path.name for path in old]
+        with self._switching():
+            now = self.current
+            needed = {now.name, self._facts(now).get("replaces")} if now else set()
+            old = [path for path in self._numbered()[: -keep or None] if path.name not in needed]
+            for path in old:
+                shutil.rmtree(path)
+            return [path.name for path in old]
 
     def seen(self) -> dict[str, Any]:
-        """Path of a bag -> its identity and what became of it."""
+        """Path of a bag -> its files' names, sizes and times, what became of it, and how often learning from it failed."""
         return dict(self._read("seen.json", {}))
 
-    def see(self, identities: list[dict[str, Any]], said: dict[str, str]) -> None:
-        """Remembers bags. said: path -> what became of it."""
-        known = self.seen() | {each["path"]: {**each, "said": said.get(each["path"], "")} for each in identities}
+    def see(self, bags: dict[str, Any], said: dict[str, str]) -> None:
+        """Remembers bags (path -> files, as `found.identity` has them). said: path -> what became of it; "failed" is counted."""
+        known = self.seen()
+        for path, files in bags.items():
+            before = known.get(path, {})
+            count = before.get("failed", 0) if before.get("files") == files else 0
+            known[path] = {"path": path, "files": files, "said": said[path], "failed": count + 1 if said[path] == "failed" else 0}
         self._write("seen.json", known)
 
     def say(self, state: str, **more: Any) -> None:
-        """status.json, for whoever watches."""
-        now = self.current
-        self._write("status.json", {"state": state, "since": _now(), "pid": os.getpid(), "current": now.name if now else None, **more})
+        """status.json, for whoever watches; best effort."""
+        with suppress(OSError, BadInput):
+            now = self.current
+            self._write("status.json", {"state": state, "since": _now(), "pid": os.getpid(), "current": now.name if now else None, **more})
+
+    def _check_base(self, base: Path | None, now: Path | None) -> None:
+        if base is not None and now != base:
+            raise BadInput(f"the current model changed meanwhile: it was {base.name}, and is {now.name if now else 'none'}")
+
+    def _of_run(self, run: str | None) -> Path | None:
+        return next((path for path in self._numbered() if run and self._facts(path).get("run") == run), None)
+
+    def _was_current(self, version: Path) -> bool:
+        """Also "from" tells: whoever was killed between the switch and its row left none."""
+        return any(version.name in (row["from"], row["to"]) for row in self._read("history.json", []))
 
     def _remember(self, what: str, before: Path | None, after: Path, why: str) -> None:
         row = {"when": _now(), "what": what, "from": before.name if before else None, "to": after.name, "why": why}
@@ -137,8 +185,9 @@ class Store:
         fresh = self.into / ".current"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(version.relative_to(self.into))
+        _sync_one(self.versions)
         os.replace(fresh, self.into / "current")
-        _sync(self.into)
+        _sync_one(self.into)
 
     def _numbered(self) -> list[Path]:
         return sorted(path for path in self.versions.iterdir() if path.name.isdigit())
@@ -152,7 +201,10 @@ class Store:
 
     def _read(self, name: str, missing: Any) -> Any:
         try:
-            return json.loads((self.state / name).read_text())
+            value = json.loads((self.state / name).read_text())
+            if not isinstance(value, type(missing)):
+                raise ValueError(f"it holds no {type(missing).__name__}")
+            return value
         except FileNotFoundError:
             return missing
         except (OSError, ValueError) as error:
@@ -170,8 +222,12 @@ def _sync(folder: Path) -> None:
     """What is in a folder outlives a power cut."""
     for path in (*folder.rglob("*"), folder):
         if path.is_file() or path.is_dir():
-            file = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
+            _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -35,6 +35,24 @@ def test_every_bag_below_is_found_once(tmp_path):
     assert found.bags([a]) == [a]
 
 
+def test_files_and_folders_side_by_side_packed_or_linked(tmp_path):
+    """A drive's folder may hold bags, bare recordings of any packing, and links to other disks, also in a circle."""
+    disk, elsewhere = tmp_path / "disk", tmp_path / "elsewhere"
+    a, b = bag(disk / "a"), bag(elsewhere / "b")
+    for name in ("x.mcap", "x.mcap.zst", "y.mcap.zstd", "z.db3.lz4", "notes.zst"):
+        (disk / name).touch()
+    (disk / "linked").symlink_to(elsewhere)
+    (disk / "again").symlink_to(b)
+    (elsewhere / "circle").symlink_to(disk)
+    packed = disk / "packed"
+    packed.mkdir()
+    for name in ("packed_0.mcap.zstd", "packed_1.mcap.zstd"):
+        (packed / name).touch()
+    wanted = sorted([a, b, packed, disk / "x.mcap", disk / "y.mcap.zstd", disk / "z.db3.lz4"])
+    assert found.bags([disk]) == wanted
+    assert found.bags([disk, b, disk / "y.mcap.zstd", elsewhere]) == wanted
+
+
 def test_what_changed_is_another_bag(tmp_path):
     path = bag(tmp_path / "a")
     before = found.identity(path)
@@ -50,6 +68,7 @@ def test_an_open_recording_is_left_alone(tmp_path):
     (path / "metadata.yaml").unlink()
     assert found.is_being_recorded(path)
     assert not found.is_being_recorded(path, now_s=max(file.stat().st_mtime for file in path.iterdir()) + 61), "it was killed"
+    assert not found.is_being_recorded(path, now_s=max(file.stat().st_mtime for file in path.iterdir()) - 61), "its clock was ahead"
 
 
 def test_doors(tmp_path):
@@ -58,6 +77,24 @@ def test_doors(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(BadInput, match="wanted a rosbag2 directory"):
         found.bags([tmp_path / "a.txt"])
+
+
+def test_tf_static_is_owed_to_the_end_whatever_its_recorder_says(tmp_path, monkeypatch):
+    import runpy
+    from pathlib import Path
+
+    write_bag = runpy.run_path(str(Path(__file__).parents[1] / "train" / "test_killed_training.py"))["write_bag"]
+    whole = write_bag(tmp_path / "whole")
+
+    class Volatile(Bag):
+        def __init__(self, path):
+            super().__init__(path)
+            self.latched = set()
+
+    monkeypatch.setattr("depth_perception.loop.held.Bag", Volatile)
+    end = Bag(hold_out(whole, tmp_path / "end", share=0.1))
+    assert end.latched == {"/tf_static"}
+    assert len(list(end.messages(["/tf_static"]))) == 1
 
 
 def test_the_end_of_a_drive_is_a_bag_of_its_own(tmp_path):

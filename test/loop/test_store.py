@@ -81,6 +81,48 @@ def test_a_promotion_that_was_cut_off_is_finished_and_not_made_twice(tiny_model,
     assert (name_of(store), sorted(path.name for path in store.versions.iterdir())) == ("a", ["0001", "0002"])
 
 
+def test_a_promotion_against_a_rollback(tiny_model, tmp_path):
+    """Only what was scored against is replaced, and what was rolled back does not come back by itself."""
+    store = Store(tmp_path / "models")
+    first = store.begin(tiny_model)
+    second = store.promote(candidate(tiny_model, tmp_path, "a"), {"run": "run a"}, base=first)
+    assert store.gone_back_on("run a") is None
+    made = candidate(tiny_model, tmp_path, "b")
+    with store.alone(waiting=lambda: None), store.alone() as idle:
+        assert not idle
+        store.rollback()  # does not wait
+    assert store.gone_back_on("run a") == "0002"
+    with pytest.raises(BadInput, match="the current model changed meanwhile: it was 0002, and is 0001"):
+        store.promote(made, {"run": "run b"}, base=second)
+    with pytest.raises(BadInput, match="the current model changed meanwhile: 0002 was promoted, and is no longer current"):
+        store.promote(made, {"run": "run a"}, base=first)
+    assert (store.current, sorted(path.name for path in store.versions.iterdir())) == (first, ["0001", "0002"])
+
+
+def test_rolled_back_while_the_version_was_copied(tiny_model, tmp_path, monkeypatch):
+    store = Store(tmp_path / "models")
+    store.begin(tiny_model)
+    second = store.promote(candidate(tiny_model, tmp_path, "a"), {"run": "run a"})
+    check = Store._check_base
+
+    def check_then_rollback(self, base, now):
+        check(self, base, now)
+        monkeypatch.undo()
+        store.rollback()
+
+    monkeypatch.setattr(Store, "_check_base", check_then_rollback)
+    with pytest.raises(BadInput, match="it was 0002, and is 0001"):
+        store.promote(candidate(tiny_model, tmp_path, "b"), {"run": "run b"}, base=second)
+    assert (store.current.name, sorted(path.name for path in store.versions.iterdir())) == ("0001", ["0001", "0002"])
+
+
+def test_failures_are_counted_until_the_bag_changes(tmp_path):
+    store = Store(tmp_path / "models")
+    for said, files, count in (("failed", [1], 1), ("failed", [1], 2), ("failed", [2], 1), ("not better", [2], 0)):
+        store.see({"/a": files}, {"/a": said})
+        assert store.seen()["/a"] == {"path": "/a", "files": files, "said": said, "failed": count}
+
+
 def test_a_broken_candidate_changes_nothing(tiny_model, tmp_path):
     store = Store(tmp_path / "models")
     store.begin(tiny_model)
@@ -158,4 +200,15 @@ def test_doors(tmp_path):
     (store.state / "seen.json").write_text("{")
     with pytest.raises(BadInput, match=r"seen.json: cannot be read .*remove it to begin anew"):
         store.seen()
+    (store.state / "seen.json").write_text("[]")
+    with pytest.raises(BadInput, match=r"seen.json: cannot be read \(it holds no dict\)"):
+        store.seen()
+    (store.into / "current").symlink_to("versions/0009")
+    store.say("idle")  # best effort
+    with pytest.raises(BadInput, match=r"current: wanted a symbolic link to a version, it links to versions/0009, where no directory is"):
+        store.begin(tmp_path)
+    (store.into / "current").unlink()
+    (store.into / "current").mkdir()
+    with pytest.raises(BadInput, match=r"current: wanted a symbolic link to a version, but something else is there"):
+        store.rollback()
     _sync(tmp_path)
