@@ -20,8 +20,8 @@ from depth_perception.loop import Store
 
 # A truck: the shipped model has never been so high above the road.
 TRUCK = ("--camera-height", "2.6", "--width", "416", "--height", "128", "--lidar-columns", "512", "--no-truth")
-RECIPE = {"match": 0.0, "smooth": 0.0, "motion": 0.0, "distance_mode": "relative", "validate": 0.0, "samples": {"min_motion_m": 0.0},
-          "fit": {"learning_rate": 0.002, "threads": 2, "checkpoint_s": 0, "snapshot_every": 4}}
+RECIPE = {"match": 0.0, "smooth": 0.0, "motion": 0.0, "distance_mode": "relative", "validate": 0.0, "keep_init": 0.3,
+          "samples": {"min_motion_m": 0.0}, "fit": {"learning_rate": 0.002, "threads": 2, "checkpoint_s": 0, "snapshot_every": 4}}
 STEPS = 24
 
 
@@ -37,7 +37,9 @@ def drives(tmp_path_factory):
 @pytest.fixture
 def recipe(tmp_path):
     (tmp_path / "recipe.yaml").write_text(json.dumps(RECIPE))
-    return ["--config", str(tmp_path / "recipe.yaml"), "--steps", str(STEPS), "--batch", "4", "--json", str(tmp_path / "said.json")]
+    # So few steps make the metres right long before the shapes: what may become worse is test_verdict's.
+    return ["--config", str(tmp_path / "recipe.yaml"), "--steps", str(STEPS), "--batch", "4", "--tolerance", "0.5",
+            "--json", str(tmp_path / "said.json")]
 
 
 def rewritten(source, out, change):
