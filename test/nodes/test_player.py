@@ -12,8 +12,12 @@ pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment bu
 from listening import Listener, Program, payload
 
 from depth_perception import decode
-from depth_perception.bag import Bag, Writer, messages
+from depth_perception.bag import TYPES, Bag, messages
 from depth_perception.geometry.pose import FrameTree
+from depth_perception.record import metadata
+from depth_perception.record.kept import Kept
+from depth_perception.record.mcap_file import Channel
+from depth_perception.record.split_bag import SplitBag
 
 START, TENTH, COUNT = 1_700_000_000_000_000_000, 100_000_000, 10
 LINKS = [("base_link", "camera"), ("base_link", "lidar"), ("lidar", "imu")]
@@ -25,18 +29,24 @@ def bag(tmp_path_factory):
     """Images and strings at 10 Hz, three messages of TF static, a latched text, and a type that nobody has installed."""
     path = tmp_path_factory.mktemp("bags") / "small"
     rng = np.random.default_rng(0)
-    with Writer(path) as bag:
-        bag.add_topic("/robot_description", STRING, latched=True)
-        bag.add_topic("/thing", THING, definition="int32 number\n")
-        for i, (parent, child) in enumerate(LINKS):
-            bag.write("/tf_static", messages.transforms([(parent, child, np.eye(4))], stamp_ns=START), START + i)
-        bag.write("/robot_description", messages.string("a car"), START + 10)
-        bag.write_raw("/thing", THING, b"\0\1\0\0\7\0\0\0", START + 11)
-        for i in range(COUNT):
-            stamp = START + (i + 1) * TENTH
-            pixels = rng.integers(0, 256, (48, 64, 3), np.uint8)
-            bag.write("/camera/image", messages.image(pixels, "rgb8", stamp_ns=stamp, frame_id="camera"), stamp)
-            bag.write("/word", messages.string("x" * i), stamp + 1)
+    bag = SplitBag(path, kept=Kept())
+
+    def write(topic, message, stamp, *, latched=False):
+        kind = message.__msgtype__
+        offers = metadata.as_yaml([metadata.profile(reliable=True, latched=True)]) if latched else ""
+        channel = Channel(topic, kind, TYPES.generate_msgdef(kind, ros_version=2)[0], offers)
+        bag.write(channel, bytes(TYPES.serialize_cdr(message, kind)), stamp)
+
+    for i, (parent, child) in enumerate(LINKS):
+        write("/tf_static", messages.transforms([(parent, child, np.eye(4))], stamp_ns=START), START + i, latched=True)
+    write("/robot_description", messages.string("a car"), START + 10, latched=True)
+    bag.write(Channel("/thing", THING, "int32 number\n"), b"\0\1\0\0\7\0\0\0", START + 11)
+    for i in range(COUNT):
+        stamp = START + (i + 1) * TENTH
+        pixels = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        write("/camera/image", messages.image(pixels, "rgb8", stamp_ns=stamp, frame_id="camera"), stamp)
+        write("/word", messages.string("x" * i), stamp + 1)
+    bag.close()
     return path
 
 
