@@ -45,6 +45,7 @@ NOMINAL = 110.0
 
 def play(rate: float, seconds: float, report: Path) -> None:
     """The car; writes {"sent": {topic: count}, "times": {topic: [steady ns]}, "late_s"} when it ends."""
+    import numpy as np
     import rclpy
     from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
     from tf2_msgs.msg import TFMessage
@@ -60,7 +61,7 @@ def play(rate: float, seconds: float, report: Path) -> None:
         publishers[topic] = node.create_publisher(message_class(kind), topic, sensor)
         fields = {"header": messages.header(1, "frame")}
         if size:
-            fields["data"] = __import__("numpy").frombuffer(random.Random(0).randbytes(size), "uint8")
+            fields["data"] = np.frombuffer(random.Random(0).randbytes(size), np.uint8)
         bodies[topic] = bytearray(TYPES.serialize_cdr(messages.make(kind, **fields), kind))
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_publisher(TFMessage, "/tf_static", latched).publish(TFMessage())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,21 +68,12 @@ class Failover:
                 raise BadInput(f"engine input {name}: wanted shape {tuple(wanted[name])}, got {array.shape}")
 
 
-def load(
-    model: Model,
-    network: str,
-    *,
-    threads: int = 2,
-    device: str = "auto",
-    precision: str = "fp32",
-    directory: Path | None = None,
-    may_build: bool = False,
-    progress: Callable[[str, float], None] | None = None,
-) -> Failover:
-    """`selection.load`, and everything below it that this machine has, loaded and proven too: on a car without a GPU that is nothing."""
-    first = selection.load(
-        model, network, threads=threads, device=device, precision=precision, directory=directory, may_build=may_build, progress=progress
-    )
+def load(model: Model, network: str, *, threads: int = 2, **options: Any) -> Failover:
+    """`selection.load`, whose options these are, and everything below it that this machine has, loaded and proven too.
+
+    On a car without a GPU that is nothing.
+    """
+    first = selection.load(model, network, threads=threads, **options)
     standby, missing = [], []
     for rung in _below(first.device):
         try:

@@ -20,6 +20,7 @@ from typing import Any
 from depth_perception import model
 from depth_perception.engine import lock
 from depth_perception.frame import BadInput
+from depth_perception.record.metadata import sync
 
 # Outcome -> exit code of `loop`.
 EXIT_CODES = {"promoted": 0, "rolled back": 0, "nothing new": 3, "refused": 4, "not better": 5, "failed": 6}
@@ -185,9 +186,9 @@ class Store:
         fresh = self.into / ".current"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(version.relative_to(self.into))
-        _sync_one(self.versions)
+        sync(self.versions)
         os.replace(fresh, self.into / "current")
-        _sync_one(self.into)
+        sync(self.into)
 
     def _numbered(self) -> list[Path]:
         return sorted(path for path in self.versions.iterdir() if path.name.isdigit())
@@ -222,12 +223,4 @@ def _sync(folder: Path) -> None:
     """What is in a folder outlives a power cut."""
     for path in (*folder.rglob("*"), folder):
         if path.is_file() or path.is_dir():
-            _sync_one(path)
-
-
-def _sync_one(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+            sync(path)

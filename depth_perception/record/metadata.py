@@ -49,7 +49,7 @@ def write(directory: Path, files: Sequence[FileEntry], custom: Mapping[str, str]
         file.flush()
         os.fsync(file.fileno())
     partial.replace(directory / "metadata.yaml")
-    sync_directory(directory)
+    sync(directory)
 
 
 def information(files: Sequence[FileEntry], custom: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -88,9 +88,9 @@ def hash_of(channel: Channel) -> str:
         return ""
 
 
-def sync_directory(directory: Path) -> None:
-    """The names in a directory outlive a power cut."""
-    file = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """A file's bytes, or the names in a directory, outlive a power cut."""
+    file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
     finally:

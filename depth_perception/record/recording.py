@@ -123,8 +123,8 @@ class Recording:
         self._throttles[topic] = [1e9 / hz, 0.0]
 
     def record(self, path: str | Path, *, until_ns: int = FOREVER) -> Path:
-        """Writes what waits, and what comes until then, into a new bag; where one is being written already, that one, until then at least.
-        Returns the bag's path.
+        """Writes what waits, and what comes until then, into a new bag; where one is being written already, into that one, until then at
+        least. Returns the bag's path.
 
         Raises BadInput when there is something at `path` already, or a bag cannot be written there.
         """
@@ -236,7 +236,9 @@ class Recording:
             self._pass(self._popped())
 
     def _miss(self, message: _Message) -> None:
-        if message.latched or message.channel.type_name == CALIBRATION:
+        if self._bag is None:  # nobody else touches what files begin with
+            self._kept.see(message.channel, message.cdr, latched=message.latched)
+        elif message.latched or message.channel.type_name == CALIBRATION:
             self._missed.append(message)
 
     def _pass(self, message: _Message) -> None:
@@ -259,6 +261,7 @@ class Recording:
                         bag.split()
                     bag.write(message.channel, message.cdr, message.log_ns, latched=message.latched)
                     self._is_written()
+                    message = None
                 if bag is not None and not ended and (now := time.monotonic()) >= flush_at:
                     flush_at = now + self._config.flush_s
                     bag.flush()

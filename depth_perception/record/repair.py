@@ -124,7 +124,7 @@ def _written_anew(file: Path) -> tuple[FileEntry | None, list[str]]:
         entry = FileEntry(file.name, new.start_ns, new.end_ns, dict(new.counts))
         new.close({"rosbag2": {"serialized_metadata": metadata.as_yaml(metadata.information([entry]))}})
         partial.replace(file)
-        metadata.sync_directory(file.parent)
+        metadata.sync(file.parent)
         return entry, scan.skipped
     except OSError as error:
         raise BadInput(f"{file}: its repaired copy cannot be written ({error.strerror}); the file is as it was") from None

@@ -132,7 +132,7 @@ class SplitBag:
         file = McapFile(self.path / name, compression=self._compression, chunk_bytes=self._chunk_bytes)
         self._number += 1
         self._first_ns = None
-        metadata.sync_directory(self.path)
+        metadata.sync(self.path)
         return file
 
     def _finish(self, custom: Mapping[str, str]) -> None:

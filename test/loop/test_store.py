@@ -12,7 +12,6 @@ import pytest
 from depth_perception import model
 from depth_perception.frame import BadInput
 from depth_perception.loop import Store
-from depth_perception.loop.store import _sync
 
 
 def candidate(tiny_model, place, name):
@@ -211,4 +210,3 @@ def test_doors(tmp_path):
     (store.into / "current").mkdir()
     with pytest.raises(BadInput, match=r"current: wanted a symbolic link to a version, but something else is there"):
         store.rollback()
-    _sync(tmp_path)

@@ -69,8 +69,6 @@ def gate(monkeypatch):
 
 def finished(recording, count):
     """Waits for so many finished bags; their paths."""
-    with recording._changed:
-        pass
     for _ in range(6000):
         if len(recording.bags) >= count:
             return recording.bags
@@ -181,7 +179,7 @@ def test_a_killed_process_leaves_what_it_wrote(tmp_path):
         f"it.add_topic('/a', '{STRING}')\n"
         "it.record(sys.argv[1])\n"
         f"for stamp in range(100): it.put('/a', bytes.fromhex('{cdr('x').hex()}'), stamp)\n"
-        "while it._bag._file.size <= it._bag._file._at and it.counts['/a'].written < 100 or it._bag._file._chunk_size: time.sleep(1e-3)\n"
+        "while it.counts['/a'].written < 100 or any(it._bag._file.pending().values()): time.sleep(1e-3)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "bag")], timeout=60).returncode == -9
@@ -306,6 +304,23 @@ def test_what_every_file_begins_with_is_remembered_even_when_there_was_no_room(t
     assert it.close(60)
     assert [topic for topic, *_ in recorded(tmp_path / "bag" / "bag_1.mcap")] == ["/map", "/a"]
     assert it.counts["/map"] == Counts(1, 0, 1)
+
+
+def test_what_is_said_once_while_nothing_can_be_written_is_in_the_next_bag(tmp_path, recording, monkeypatch):
+    monkeypatch.setattr(SplitBag, "free", lambda bag: 0)
+    it = recording("/a", "/map", disk_floor_gb=1.0, flush_s=0.001)
+    it.record(tmp_path / "bag")
+    while not it.error:
+        it.put("/a", cdr("x"), 1)
+    for i in range(100):
+        assert not it.put("/map", cdr(f"map {i}"), 2 + i)
+    assert it.counts["/map"] == Counts(100, 0, 100)
+    assert not it._missed, "nothing piles up while nothing is written"
+    monkeypatch.setattr(SplitBag, "free", lambda bag: 10**12)
+    it.record(tmp_path / "next")
+    it.put("/a", cdr("y"), 200)
+    assert it.close(60)
+    assert recorded(tmp_path / "next") == [("/map", 200, cdr("map 99")), ("/a", 200, cdr("y"))]
 
 
 def test_a_clock_that_goes_back_does_not_make_snapshots_empty(tmp_path, recording):
