@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from listening import client_of
 from worlds import CALIBRATION, T_BASE_CAMERA, T_BASE_LIDAR, scan
 
 from depth_perception import bag as bags
@@ -101,8 +102,7 @@ class Car:
         """The future answer of one of the node's services; `~` stands for its name."""
         name = service.replace("~", self.name, 1)
         if name not in self._clients:
-            self._clients[name] = self.observer.create_client(service_type, name)
-            self.until(self._clients[name].service_is_ready, f"the service {name}")
+            self._clients[name] = client_of(self.observer, service_type, name, lambda met: self.until(met, f"the service {name}"))
         return self._clients[name].call_async(service_type.Request(**fields))
 
     def call(self, service_type, service, **fields):

@@ -98,6 +98,29 @@ class Listener:
         rclpy.shutdown(context=self._context)
 
 
+def client_of(node: Any, kind: Any, service: str, until: Callable[[Callable[[], Any]], Any]) -> Any:
+    """A client whose first answer will arrive; `until` spins `node` until a condition holds.
+
+    A node that has not met a client's reader yet answers into the void, and `service_is_ready` knows of the other direction only. A node
+    meets endpoints in the order of their making: once it has answered a younger client, whom asking twice does no harm, it knows this one.
+    """
+    from rcl_interfaces.srv import ListParameters
+
+    client = node.create_client(kind, service)
+    younger = node.create_client(ListParameters, f"{service.rpartition('/')[0]}/list_parameters")
+    until(lambda: client.service_is_ready() and younger.service_is_ready())
+    asked: list[tuple[float, Any]] = []
+
+    def answered() -> bool:
+        if not asked or time.monotonic() > asked[-1][0] + 1:
+            asked.append((time.monotonic(), younger.call_async(ListParameters.Request())))
+        return any(answer.done() for _, answer in asked)
+
+    until(answered)
+    node.destroy_client(younger)
+    return client
+
+
 def payload(heard: bytes, sent: bytes) -> bytes:
     """What was heard without the up to three zeros with which RTPS fills a small message to a multiple of four bytes."""
     extra = heard[len(sent) :]
