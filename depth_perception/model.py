@@ -31,8 +31,9 @@ class Model:
 
     Attributes:
         path: the directory.
-        kind: what it does: "depth".
-        networks: name -> {"class", "config", "inputs", "outputs"}; sizes are lists, NCHW.
+        kind: what it does: "depth", "contrast", "objects" or "markings".
+        networks: name -> {"class", "config", "inputs", "outputs"}; sizes are lists, NCHW. "indices", where there are any: inputs that are
+            int64, each below its number.
         height, width: the networks' input size, pixels.
         canonical_focal_px: vertical focal length, in pixels of the network's input, at which the depth network's
             output is metres. Another focal length f scales it by f / canonical_focal_px.

@@ -48,20 +48,29 @@ def prove(
     """
     if precision not in BOUNDS:
         raise BadInput(f"precision: wanted one of {', '.join(BOUNDS)}, got {precision!r}")
-    size = [1, 3, model.height, model.width]
     for name, shape in inputs.items():
-        if list(shape) != size:
-            raise BadInput(f"model {model.path}: {network}.onnx takes {name} {list(shape)}, its manifest says {size}")
+        says = _said_shape(model, network, name)
+        if list(shape) != says:
+            raise BadInput(f"model {model.path}: {network}.onnx takes {name} {list(shape)}, its manifest says {says}")
     started, bound, worst = time.perf_counter(), BOUNDS[precision], 0.0
     frames = stored_frames(model, network, inputs)
     for arrays, wanted in frames:
-        name, got = next(iter(run(**arrays).items()))
-        seen = difference(got, wanted, precision)
-        if not seen <= bound:
-            off = f"{network}.onnx answers {name} off by {seen:.2g} of its {_SIZES.get(precision, 'largest')} value, wanted {bound:g}"
-            raise BadInput(f"model {model.path}: self-test: {off}; it is not the network that was trained")
-        worst = max(worst, seen)
+        got = run(**arrays)
+        for name, answer in wanted.items():
+            name = name or next(iter(got))
+            seen = difference(got[name], answer, precision) if name in got else float("inf")
+            if not seen <= bound:
+                off = f"{network}.onnx answers {name} off by {seen:.2g} of its {_SIZES.get(precision, 'largest')} value, wanted {bound:g}"
+                raise BadInput(f"model {model.path}: self-test: {off}; it is not the network that was trained")
+            worst = max(worst, seen)
     return Proof(worst, bound, len(frames), time.perf_counter() - started)
+
+
+def _said_shape(model: Model, network: str, name: str) -> list[int] | None:
+    """The shape of an input by the manifest. Images are of the model's one size, whatever else it says of them."""
+    says: list[int] | None = model.networks.get(network, {}).get("inputs", {}).get(name)
+    is_image = says is None or (len(says) == 4 and says[1] == 3)
+    return [1, 3, model.height, model.width] if is_image else says
 
 
 def difference(got: np.ndarray, wanted: np.ndarray, precision: str) -> float:
@@ -76,17 +85,23 @@ def difference(got: np.ndarray, wanted: np.ndarray, precision: str) -> float:
     return float(of(np.abs(got - wanted)) / max(float(of(np.abs(wanted))), 1e-12))
 
 
-def stored_frames(model: Model, network: str, inputs: Mapping[str, Any]) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Inputs by name, and the trained network's answer, of every stored frame of a network; BadInput when there is none."""
+def stored_frames(model: Model, network: str, inputs: Mapping[str, Any]) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Inputs by name, and the trained network's answers by name, of every stored frame of a network; BadInput when there is none.
+
+    The answer of a network with a single output is kept without its name, under "".
+    """
     file = model.path / "selftest.npz"
     hint = f"run `python -m depth_perception export --model {model.path}`"
     if not file.is_file():
         raise BadInput(f"model {model.path}: selftest.npz is missing; {hint}")
     try:
         with np.load(file, allow_pickle=False) as stored:
-            keys = sorted(key for key in stored.files if key.startswith(f"{network}.") and key.endswith(".out"))
-            frames = [({name: stored[f"{key.removesuffix('out')}in.{name}"] for name in inputs}, stored[key]) for key in keys]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            answers: dict[str, dict[str, np.ndarray]] = {}
+            for key in sorted(stored.files):
+                if key.startswith(f"{network}.") and (parts := key.split("."))[2] == "out":
+                    answers.setdefault(".".join(parts[:2]), {})[".".join(parts[3:])] = stored[key]
+            frames = [({name: stored[f"{frame}.in.{name}"] for name in inputs}, found) for frame, found in answers.items()]
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInput(f"model {model.path}: selftest.npz cannot be read: {type(error).__name__}; {hint}") from error
     if not frames:
         raise BadInput(f"model {model.path}: selftest.npz has no frame of {network}; {hint}")

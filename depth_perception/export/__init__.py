@@ -66,6 +66,9 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
         raise BadInput(f"--precision: wanted some of {','.join(PRECISIONS)}, got {unknown[0]!r}")
     if ("int8" in precisions) != (bag is not None):
         raise BadInput("--bag: wanted a bag to calibrate int8 with" if bag is None else "--bag: is read for --precision int8 only")
+    if opened.kind != "depth" and ("int8" in precisions or size is not None):
+        option = "--precision int8" if "int8" in precisions else "--size"
+        raise BadInput(f"{option}: wanted a depth model, {path} is one of {opened.kind}")
     if not is_copy and (opened.width, opened.height) != (trained.width, trained.height):
         raise BadInput(f"--size: model {path} is of {opened.width}x{opened.height}; say with --out where its copy of another size goes")
     networks = {name: _network(trained, name) for name in trained.networks}
@@ -83,9 +86,10 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
         variants: dict[str, dict[str, Any]] = {precision: {} for precision in PRECISIONS if precision in {*precisions, "fp32"}}
         for name, network in networks.items():
             words = trained.networks[name]
-            shown = proof.frames(name, words["inputs"])
+            indices = words.get("indices", {})
+            shown = proof.frames(name, words["inputs"], indices)
             file = stage / f"{name}.onnx"
-            write_onnx(driving_form(network), file, inputs=words["inputs"], outputs=words["outputs"])
+            write_onnx(driving_form(network), file, inputs=words["inputs"], outputs=words["outputs"], indices=indices)
             variants["fp32"][name] = {"difference": proof.compare(network, file, shown, precision="fp32", bound=bound)}
             if "fp16" in variants:
                 float16.write_float16(file, half := stage / f"{name}.fp16.onnx")
@@ -93,7 +97,7 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
             if calibration is not None:
                 tell(f"quantising {name}")
                 variants["int8"][name] = _quantised(network, file, calibration, shown, most_loss, most_difference)
-            selftest |= proof.answers(name, network, shown)
+            selftest |= proof.answers(name, network, shown, words["outputs"])
         np.savez_compressed(stage / "selftest.npz", **selftest)
         for name in networks:
             for precision, found in variants.items():

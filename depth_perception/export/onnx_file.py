@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Container
 from pathlib import Path
 
 import onnx
@@ -24,9 +25,13 @@ class Finest(nn.Module):
         return self.network(image)[0]
 
 
-def write_onnx(network: nn.Module, file: Path, *, inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> None:
-    """One self-contained ONNX file of fixed sizes, batch norms folded into the convolutions, all constants among the weights."""
-    example = tuple(torch.zeros(shape) for shape in inputs.values())
+def write_onnx(network: nn.Module, file: Path, *, inputs: dict[str, list[int]], outputs: dict[str, list[int]],
+               indices: Container[str] = ()) -> None:
+    """One self-contained ONNX file of fixed sizes, batch norms folded into the convolutions, all constants among the weights.
+
+    indices: inputs of int64; all others are float32.
+    """
+    example = tuple(torch.zeros(shape, dtype=torch.int64 if name in indices else torch.float32) for name, shape in inputs.items())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecation notes, and that sizes are fixed
         torch.onnx.export(network, example, str(file), input_names=list(inputs), output_names=list(outputs),
