@@ -10,6 +10,7 @@ import numpy as np
 
 from depth_perception.frame import BadInput, Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, grid, lidar, pose
+from depth_perception.geometry.ground import plane as ground_plane
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.odometry import T_BODY_OPTICAL, OdometryOutput
 
@@ -151,30 +152,3 @@ class Bev:
         out[index[inside]] = FREE
         out[index[inside & (height > config.step_m)]] = OCCUPIED
         return out.reshape(shape)
-
-
-def ground_plane(points: np.ndarray) -> np.ndarray:
-    """(3,) a, b, c of the ground z = a x + b y + c from (N, 3) body-frame points.
-
-    The lowest point of each 2 m square votes; squares that stand above the plane (a wall without visible ground) lose
-    their vote over five rounds of least squares. Fewer than ten squares: the level of the lowest tenth.
-    """
-    if len(points) == 0:
-        return np.zeros(3)
-    cell = np.floor(points[:, :2] / 2.0).astype(np.int64)
-    cell -= cell.min(0)
-    key = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
-    order = np.lexsort((points[:, 2], key))
-    lowest = points[order[np.unique(key[order], return_index=True)[1]]].astype(np.float64)
-    if len(lowest) < 10:
-        return np.array([0.0, 0.0, np.quantile(points[:, 2], 0.1)])
-    A = np.column_stack([lowest[:, 0], lowest[:, 1], np.ones(len(lowest))])
-    z = lowest[:, 2]
-    # Start level at the low quarter, with slopes held small by a prior: a road is flatter than a point cloud's noise.
-    plane = np.array([0.0, 0.0, np.quantile(z, 0.25)])
-    prior = np.diag([500.0, 500.0, 1e-6])
-    for _ in range(5):
-        above = z - A @ plane
-        weight = 1 / (1 + (np.maximum(above, 0) / 0.2) ** 2 + (np.minimum(above, 0) / 0.5) ** 2)
-        plane = np.linalg.solve(A.T @ (weight[:, None] * A) + prior, A.T @ (weight * z))
-    return plane
