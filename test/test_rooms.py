@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "networks": {"frame", "geometry"},
     "losses": {"frame", "geometry"},
     "samples": {"frame", "geometry"},
-    "train": {"frame", "geometry", "bag", "samples", "networks", "losses", "systems", "model", "memory"},
+    "train": {"frame", "geometry", "decode", "bag", "samples", "networks", "losses", "systems", "model", "memory"},
     "export": {"frame", "geometry", "bag", "systems", "networks", "train", "model", "engine"},
     "evaluation": {"frame", "geometry", "decode", "bag", "engine", "model", "systems", "train"},
     "world": {"frame", "geometry", "bag"},
@@ -140,7 +140,7 @@ def loaded_after(module: str) -> set[str]:
     return set(result.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["nodes.drive", "nodes.depth_node", "nodes.odometry_node", "nodes.bev_node", "systems.drive", "engine"])
+@pytest.mark.parametrize("module", ["nodes.drive", "nodes.depth_node", "nodes.odometry_node", "nodes.bev_node", "nodes.objects_node", "nodes.markings_node", "systems.drive", "engine"])
 def test_what_drives_loads_neither_torch_nor_open3d(module: str):
     if module.startswith("nodes"):
         pytest.importorskip("rclpy")

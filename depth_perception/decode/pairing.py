@@ -29,6 +29,11 @@ class Pairing:
         fitting = [scan for scan in self._scans if 0 <= stamp_ns - scan.stamp_ns <= self.max_delay_ns]
         return max(fitting, key=lambda scan: scan.stamp_ns, default=None)
 
+    @property
+    def newest(self) -> Scan | None:
+        """The newest scan of all."""
+        return max(self._scans, key=lambda scan: scan.stamp_ns, default=None)
+
     def reset(self) -> None:
         """Forgets every scan: time has jumped back (a bag that starts again)."""
         self._scans.clear()

@@ -1,11 +1,11 @@
 """`ros2 run depth_perception drive`: all systems in one process; each frame is decoded and looked at once."""
 
-from depth_perception.nodes.perception import SYSTEMS, run
+from depth_perception.nodes.perception import run
 
 
 def main() -> int:
     """Runs the node until it is told to stop."""
-    return run("drive", SYSTEMS)
+    return run("drive", ("depth", "odometry", "bev"))
 
 
 if __name__ == "__main__":

@@ -32,9 +32,8 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 def float_image(values: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     """(H, W) float32 -> Image 32FC1."""
     height, width = values.shape
-    return Image(
-        header=header(stamp_ns, frame_id), height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width, data=_bytes(values)
-    )
+    data = array_of(values)
+    return Image(header=header(stamp_ns, frame_id), height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width, data=data)
 
 
 def depth_image(output: DepthOutput) -> Image:
@@ -100,7 +99,7 @@ def cloud(output: BevOutput) -> PointCloud2:
         is_bigendian=False,
         point_step=16,
         row_step=16 * count,
-        data=_bytes(output.points),
+        data=array_of(output.points),
         is_dense=True,
     )
 
@@ -123,7 +122,7 @@ def labelled(values: dict[str, float]) -> Float32MultiArray:
     return message
 
 
-def _bytes(values: np.ndarray) -> array:  # type: ignore[type-arg]
+def array_of(values: np.ndarray) -> array:  # type: ignore[type-arg]
     """An array as the message's own buffer type: the only assignment that rclpy does not check element by element."""
     out = array("B")
     out.frombytes(memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b"")

@@ -87,7 +87,7 @@ def findings(
 
 def engine_values(engines: dict[str, Proven]) -> dict[str, str]:
     """What runs each network, and how its self-test went: the values of a diagnostic."""
-    values = {"engine": engines["depth"].name} if engines else {}
+    values = {"engine": next(iter(engines.values())).name} if engines else {}
     for network, engine in engines.items():
         proof = engine.proof
         values |= {

@@ -16,12 +16,13 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_perception import decode
-from depth_perception.frame import BadInput, Calibration, Frame, check_ranges, ranged
+from depth_perception.frame import BadInput, Calibration, Frame, Scan, check_ranges, ranged
 from depth_perception.geometry import pose
 from depth_perception.geometry.pose import FrameTree
 from depth_perception.nodes.mailbox import Mailbox
 from depth_perception.nodes.optional import TFMessage
 from depth_perception.nodes.watch import Watch
+from depth_perception.systems.odometry import T_BODY_OPTICAL
 
 EXTRINSICS = ("T_base_camera", "T_camera_lidar")
 
@@ -243,6 +244,25 @@ class Inputs:
                 return frame, received, (time.perf_counter() - started) * 1e3
             self._images.served()
         return None
+
+    def newest_scan(self) -> tuple[Scan, Calibration] | None:
+        """The newest scan and where its LiDAR stands: as the camera's calibration has it, or without a camera as TF has it.
+
+        None before the first scan. Raises BadInput where nothing says where the LiDAR stands.
+        """
+        with self._lock:
+            scan = self._pairing.newest
+            if scan is None:
+                return None
+            if self.calibrated:
+                return scan, self._calibrated()[0]
+            body = self._config.base_frame or ("base_link" if "base_link" in self._tree else self._tree.root(scan.frame_id))
+            T_base_lidar = np.eye(4) if body == scan.frame_id else self._tree.between(body, scan.frame_id)
+            if T_base_lidar is None:
+                raise BadInput(self._tree.gap(body, scan.frame_id) or f"{self._points.topic}: TF does not say where {scan.frame_id} is")
+        # A camera that nobody looks through, in the body's middle: only the way from the LiDAR to the body counts.
+        T_camera_lidar = pose.inverse(T_BODY_OPTICAL) @ T_base_lidar
+        return scan, Calibration(np.diag([100.0, 100.0, 1.0]), 100, 100, "none", T_BODY_OPTICAL, T_camera_lidar, body)
 
     def _frame(self, message: Any) -> Frame:
         image = decode.compressed_image(message) if self._config.compressed else decode.image(message)

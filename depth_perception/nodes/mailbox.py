@@ -47,10 +47,15 @@ class Mailbox(Generic[T]):
             self._ready = True
             self._condition.notify()
 
-    def get(self) -> T | None:
-        """Waits for an item and takes it; None when closed."""
+    @property
+    def closed(self) -> bool:
+        """Whether every wait has ended for good."""
+        return self._closed
+
+    def get(self, timeout_s: float | None = None) -> T | None:
+        """Waits for an item and takes it; None when closed, or when none came in time."""
         with self._condition:
-            self._condition.wait_for(lambda: (self._ready and self._item is not None) or self._closed)
+            self._condition.wait_for(lambda: (self._ready and self._item is not None) or self._closed, timeout_s)
             item, self._item = self._item, None
             return None if self._closed else item
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_perception import engine, model
+from depth_perception.frame import BadInput
 from depth_perception.nodes import health
 from depth_perception.systems import network_input
 
@@ -22,37 +23,44 @@ class Networks:
     prepare: camera images to network inputs.
     sizes: height, width and canonical_focal_px, as the systems take them.
     path: the model directory they come from.
+    described: network name -> what its manifest says of it.
     """
 
     engines: dict[str, engine.Failover]
     prepare: engine.Preparation
     sizes: dict[str, Any]
     path: str
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, config: Config, names: list[str], *, progress: Callable[[str, float], None]) -> Networks:
+    def load(
+        cls, config: Config, names: Sequence[str] = (), *, kind: str = "depth", path: str = "", progress: Callable[[str, float], None]
+    ) -> Networks:
         """The model of a node's parameters. The self-tests also warm the engines up, so that the first image is not the slow one.
 
+        names: of its networks; none: all that it has. path: of a model directory; empty: the shipped one of this kind.
         progress: told the phase and the seconds while an engine is built. Raises BadInput.
         """
         # Resolved once: `loop` may point models/current elsewhere while we read.
-        opened = model.load(Path(config.model or model.shipped()).resolve())
+        opened = model.load(Path(path or model.shipped("student" if kind == "depth" else kind)).resolve())
+        if opened.kind != kind:
+            raise BadInput(f"model {opened.path}: wanted one of {kind}, it is one of {opened.kind}")
         engines = {
             name: engine.load_with_standby(
                 opened,
                 name,
                 threads=config.engine_threads,
                 device=config.engine,
-                precision=config.engine_precision,
+                precision=_precision(opened, name, config.engine_precision),
                 directory=Path(config.engine_directory).expanduser() if config.engine_directory else None,
                 may_build=config.build_engines,
                 progress=progress,
             )
-            for name in names
+            for name in names or opened.networks
         }
-        prepare = engine.Preparation(engines["depth"], network_input.prepare, height=opened.height, width=opened.width)
+        prepare = engine.Preparation(next(iter(engines.values())), network_input.prepare, height=opened.height, width=opened.width)
         sizes = {"height": opened.height, "width": opened.width, "canonical_focal_px": opened.canonical_focal_px}
-        return cls(engines, prepare, sizes, str(opened.path))
+        return cls(engines, prepare, sizes, str(opened.path), opened.networks)
 
     @property
     def fell_back(self) -> list[str]:
@@ -70,3 +78,9 @@ class Networks:
         """What runs each network, how its self-test went and what prepares its images: the values of a diagnostic."""
         now = {name: failover.now for name, failover in self.engines.items()}
         return health.engine_values(now) | {"images_prepared_on": self.prepare.name}
+
+
+def _precision(opened: model.Model, network: str, asked: str) -> str:
+    """What a network computes in. A depth model must have what is asked for; others follow where they have it."""
+    has_it = opened.kind == "depth" or (opened.path / f"{network}.{asked}.onnx").is_file()
+    return asked if has_it else "fp32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32MultiArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_perception import decode
 from depth_perception.geometry import pose
+from depth_perception.geometry.boxes import Box3D
 
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -25,11 +28,19 @@ class Observer(Node):
 
     folder: every `keep_every`-th depth image, confidence, cloud and grid is kept there as NAME_STAMP.npy, so that a drive of any length
         fits in memory; 0 keeps nothing.
-    namespace, node: of the node that is listened to.
+    namespace, node: of the node that is listened to. systems: whose topics; what nobody listens to is not made.
     depth_ages_ms: by image, the time from its stamp to the arrival of its depth: the latency if it was stamped when it was sent.
     """
 
-    def __init__(self, folder: Path, *, keep_every: int, namespace: str = "", node: str = "drive") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep_every: int,
+        namespace: str = "",
+        node: str = "drive",
+        systems: Sequence[str] = ("depth", "odometry", "bev"),
+    ) -> None:
         super().__init__("observer")
         self._folder, self._keep_every = folder, keep_every
         self.depth_stamps: list[int] = []
@@ -38,22 +49,36 @@ class Observer(Node):
         self.confidence_count = 0
         self.grid_count = 0
         self.trajectory: list[tuple[int, np.ndarray]] = []
+        self.objects: list[tuple[int, list[Box3D]]] = []
+        self.mask_stamps: list[int] = []
+        self.polygons: list[tuple[int, list[tuple[str, np.ndarray]]]] = []
+        self.defects: list[tuple[int, list[str]]] = []
         self.base_frame = ""
         self.latencies: list[dict[str, float]] = []
         self.scales: list[dict[str, float]] = []
         self.status: dict[str, str] = {}
         self.level, self.message = DiagnosticStatus.OK, ""
         self._status_name = f"{namespace}/{node}: perception"
-        for type_, topic, callback in (
-            (Image, "depth/image", self._on_depth),
-            (Image, "depth/confidence", self._on_confidence),
-            (Float32MultiArray, "depth/scale", self._on_scale),
-            (Odometry, "odometry", self._on_odometry),
-            (PointCloud2, "bev/points", self._on_cloud),
-            (OccupancyGrid, "bev/grid", self._on_grid),
+        heard: dict[str, list[tuple[Any, str, Callable[[Any], None]]]] = {
+            "depth": [
+                (Image, "depth/image", self._on_depth),
+                (Image, "depth/confidence", self._on_confidence),
+                (Float32MultiArray, "depth/scale", self._on_scale),
+            ],
+            "odometry": [(Odometry, "odometry", self._on_odometry)],
+            "bev": [(PointCloud2, "bev/points", self._on_cloud), (OccupancyGrid, "bev/grid", self._on_grid)],
+            "objects": [(MarkerArray, "objects", self._on_objects)],
+            "markings": [
+                (Image, "markings/mask", self._on_mask),
+                (MarkerArray, "markings/polygons", self._on_polygons),
+                (MarkerArray, "markings/defects", self._on_defects),
+            ],
+        }
+        for type_, topic, callback in [
+            *(each for system in systems for each in heard[system]),
             (Float32MultiArray, f"{node}/latency_ms", self._on_latency),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics),
-        ):
+        ]:
             absolute = topic if topic.startswith("/") else f"{namespace}/{topic}"
             self.create_subscription(type_, absolute, callback, RELIABLE)
 
@@ -98,6 +123,25 @@ class Observer(Node):
             (decode.stamp_ns(message.header), pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])))
         )
 
+    def _on_objects(self, message: MarkerArray) -> None:
+        stamp_ns = decode.stamp_ns(message.markers[0].header)
+        cubes = [marker for marker in message.markers if marker.action == Marker.ADD and marker.type == Marker.CUBE]
+        self.objects.append((stamp_ns, [_box(cube) for cube in cubes]))
+
+    def _on_mask(self, message: Image) -> None:
+        stamp_ns = decode.stamp_ns(message.header)
+        self._keep("mask", len(self.mask_stamps), stamp_ns, np.frombuffer(message.data, np.uint8).reshape(message.height, message.width))
+        self.mask_stamps.append(stamp_ns)
+
+    def _on_polygons(self, message: MarkerArray) -> None:
+        lines = [marker for marker in message.markers if marker.action == Marker.ADD]
+        rings = [(line.ns, np.array([(p.x, p.y, p.z) for p in line.points])) for line in lines]
+        self.polygons.append((decode.stamp_ns(message.markers[0].header), rings))
+
+    def _on_defects(self, message: MarkerArray) -> None:
+        found = [marker.text for marker in message.markers if marker.action == Marker.ADD and marker.text]
+        self.defects.append((decode.stamp_ns(message.markers[0].header), found))
+
     def _on_latency(self, message: Float32MultiArray) -> None:
         self.latencies.append(_named(message))
 
@@ -109,6 +153,13 @@ class Observer(Node):
             if status.name == self._status_name:
                 self.status = {value.key: value.value for value in status.values}
                 self.level, self.message = status.level, status.message
+
+
+def _box(cube: Marker) -> Box3D:
+    p, q, size = cube.pose.position, cube.pose.orientation, cube.scale
+    yaw = 2 * float(np.arctan2(q.z, q.w))
+    score = (cube.color.a - 0.25) / 0.5
+    return Box3D(cube.ns, float(np.clip(score, 0, 1)), np.array([p.x, p.y, p.z]), np.array([size.x, size.y, size.z]), yaw)
 
 
 def _named(message: Any) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nav_msgs.msg import OccupancyGrid, Odometry
@@ -10,11 +10,12 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float32MultiArray
+from visualization_msgs.msg import MarkerArray
 
-from depth_perception.nodes.optional import TFMessage
+from depth_perception.nodes.optional import Detection3DArray, TFMessage
 from depth_perception.nodes.watch import overridable
 
-SYSTEMS = ("depth", "odometry", "bev")
+SYSTEMS = ("depth", "odometry", "bev", "objects", "markings")
 
 TOPICS: dict[str, dict[str, tuple[Any, str]]] = {
     "depth": {
@@ -25,6 +26,15 @@ TOPICS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "odometry": {"odometry": (Odometry, "odometry")} | ({"tf": (TFMessage, "/tf")} if TFMessage else {}),
     "bev": {"cloud": (PointCloud2, "bev/points"), "grid": (OccupancyGrid, "bev/grid")},
+    "objects": {"objects": (MarkerArray, "objects"), "features": (PointCloud2, "bev/features")}
+    | ({"detections": (Detection3DArray, "objects/detections")} if Detection3DArray else {}),
+    "markings": {
+        "mask": (Image, "markings/mask"),
+        "mask_confidence": (Image, "markings/confidence"),
+        "overlay": (Image, "markings/overlay"),
+        "polygons": (MarkerArray, "markings/polygons"),
+        "defects": (MarkerArray, "markings/defects"),
+    },
 }
 
 
@@ -52,6 +62,10 @@ class Outputs:
         for system in systems:
             topics |= TOPICS[system]
         self._publishers = {name: overridable(node.create_publisher, type_, topic, _qos(name)) for name, (type_, topic) in topics.items()}
+
+    def wanted(self, names: Iterable[str]) -> bool:
+        """Whether somebody listens to any of these."""
+        return any(name in self._publishers and self._publishers[name].get_subscription_count() > 0 for name in names)
 
     def send(self, name: str, message: Callable[[], Any]) -> bool:
         """Makes and publishes a message only if somebody listens; whether it did."""

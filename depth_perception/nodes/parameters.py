@@ -143,9 +143,11 @@ def _build(config: type, prefix: str, values: dict[str, Any]) -> Any:
 
 
 def descriptions(config: type) -> dict[str, str]:
-    """Field -> its sentence in the docstring's Attributes section (`a, b: text` describes both)."""
-    text = re.sub(r"^.*?Attributes:", "", config.__doc__ or "", count=1, flags=re.S)
+    """Field -> its sentence in the docstring's Attributes section (`a, b: text` describes both), also of the Config that it extends."""
     found: dict[str, str] = {}
+    for extended in config.__bases__:
+        found |= descriptions(extended) if dataclasses.is_dataclass(extended) else {}
+    text = re.sub(r"^.*?Attributes:", "", config.__doc__ or "", count=1, flags=re.S)
     names: list[str] = []
     for line in text.splitlines():
         match = re.match(r"\s*((?:\w+(?:, )?)+): (.*)", line)

@@ -27,7 +27,8 @@ from depth_perception import engine as engines
 from depth_perception.frame import BadInput, check_ranges
 from depth_perception.geometry import deskew
 from depth_perception.memory import keep_freed_memory, return_freed_memory, spare_the_collector
-from depth_perception.nodes import encode, health, inputs, optional, parameters, services
+from depth_perception.nodes import encode, health, inputs, markings_beside, objects_beside, optional, parameters, services
+from depth_perception.nodes.beside import Beside, Seen
 from depth_perception.nodes.interrupt import Interrupt
 from depth_perception.nodes.networks import Networks
 from depth_perception.nodes.outputs import SYSTEMS, Outputs
@@ -41,7 +42,9 @@ from depth_perception.systems.odometry import OdometryOutput
 @dataclass(frozen=True)
 class Config:
     """Attributes:
-    model: model directory; empty: the shipped one.
+    systems: what this node publishes, some of depth, odometry, bev, objects and markings with spaces between; empty: what its executable
+        is named for, and for drive depth, odometry and bev.
+    model: model directory of depth and odometry; empty: the shipped one.
     engine: what runs the networks: tensorrt, cuda or cpu (ONNX Runtime); one that cannot falls back to the next of these and says so;
         auto: the best that this machine offers.
     engine_precision: what the networks compute in; after a fallback it is fp32.
@@ -53,6 +56,7 @@ class Config:
     autostart: configure and activate at start; false: wait for a lifecycle manager.
     """
 
+    systems: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
     model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
     engine: Literal["auto", "cpu", "cuda", "tensorrt"] = field(default="auto", metadata={"when": parameters.WHEN_CONFIGURED})
     engine_precision: Literal["fp32", "fp16", "int8"] = field(default="fp32", metadata={"when": parameters.WHEN_CONFIGURED})
@@ -65,6 +69,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if unknown := [name for name in self.systems.split() if name not in SYSTEMS]:
+            raise BadInput(f"systems: wanted some of {', '.join(SYSTEMS)} with spaces between, got {unknown[0]!r}")
         if self.engine not in engines.DEVICES:
             raise BadInput(f"engine: wanted one of {', '.join(engines.DEVICES)}, got {self.engine!r}")
         if self.engine_precision not in engines.BOUNDS:
@@ -79,30 +85,44 @@ CONFIGS: dict[str, tuple[type, str]] = {
     "depth": (depth.Config, parameters.NOW),
     "odometry": (odometry.Config, parameters.NOW),
     "bev": (bev.Config, parameters.NOW),
+    "objects": (objects_beside.Config, parameters.NOW),
+    "markings": (markings_beside.Config, parameters.NOW),
     "deskew": (deskew.Config, parameters.NOW),
     "diagnostics": (health.Config, parameters.NOW),
 }
 
 
+# What a system is made of, itself among it.
+NEEDS = {
+    "depth": {"depth"},
+    "odometry": {"depth", "odometry"},
+    "bev": {"depth", "odometry", "bev"},
+    "objects": {"objects"},
+    "markings": {"depth", "odometry", "markings"},
+}
+BESIDE: dict[str, Callable[..., Beside]] = {"objects": objects_beside.ObjectsBeside, "markings": markings_beside.MarkingsBeside}
+
+
 class Perception(LifecycleNode):
-    """Depth, odometry and bird's-eye view of one camera.
+    """Depth, odometry, bird's-eye view, objects and markings of one camera and one LiDAR.
 
     The executor's thread takes messages, services and parameters; a worker thread runs the systems. What the one wants of the other's
-    systems (a reset, another network) waits in `_orders` until the frame at hand is done.
+    systems (a reset, another network) waits in `_orders` until the frame at hand is done. Objects and markings run beside, each on a
+    thread of its own.
 
     Args:
-        publishes: which of SYSTEMS this node publishes. Odometry needs depth's scale and bev needs both, so a node runs the
-            systems up to the last one it publishes; run `drive` to share them in one process.
+        publishes: which of SYSTEMS this node publishes, where its parameter `systems` does not say. A node runs what these need (NEEDS);
+            run `drive` to share that in one process.
     Attributes:
         drive: the systems, made anew by each configuration; None while unconfigured.
     """
 
     def __init__(self, name: str, publishes: tuple[str, ...]) -> None:
         super().__init__(name)
-        self._publishes = publishes
-        self._runs = SYSTEMS[: max(SYSTEMS.index(system) for system in publishes) + 1]
+        self._own = self._publishes = publishes
         self.drive: Drive | None = None
-        self._networks: Networks | None = None
+        self._networks: dict[str, Networks] = {}
+        self._beside: dict[str, Beside] = {}
         self._outputs: Outputs | None = None
         self._inputs: inputs.Inputs | None = None
         self._worker: threading.Thread | None = None
@@ -133,26 +153,38 @@ class Perception(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the model, proves its engines and makes the publishers."""
+        configs = self._configs
+        self._publishes = tuple(configs[""].systems.split()) or self._own
         try:
-            networks = self.load_networks()
+            loaded = self.load_networks()
+            for name in BESIDE.keys() & loaded.keys():
+                logger = self.get_logger()
+                self._beside[name] = BESIDE[name](name, lambda name=name: configs[name], logger.warning, logger.error)
+                self._beside[name].use(loaded[name])
             self._outputs = Outputs(self, self._publishes)
         except BadInput as error:
+            self._beside = {}
             return self._refuse(error)
         self._error = ""
-        self._drive_with(networks)
-        engine, sizes, configs = networks.engines, networks.sizes, self._configs
-        self.drive = Drive(
-            depth.Depth(engine["depth"], **sizes, config=configs["depth"], prepare=networks.prepare),
-            odometry.Odometry(engine["pose"], **sizes, config=configs["odometry"]) if "odometry" in self._runs else None,
-            bev.Bev(configs["bev"]) if "bev" in self._runs else None,
-            deskew=configs["deskew"],
-        )
-        self.drive.warm_up()
+        self._drive_with(loaded)
+        self.drive = drive = Drive(None, deskew=configs["deskew"])
+        if seeing := loaded.get("depth"):
+            drive.depth = depth.Depth(seeing.engines["depth"], **seeing.sizes, config=configs["depth"], prepare=seeing.prepare)
+            if "odometry" in self._runs:
+                drive.odometry = odometry.Odometry(seeing.engines["pose"], **seeing.sizes, config=configs["odometry"])
+            if "bev" in self._runs:
+                drive.bev = bev.Bev(configs["bev"])
+        drive.warm_up()
         return TransitionCallbackReturn.SUCCESS
+
+    @property
+    def _runs(self) -> set[str]:
+        """The systems that are needed for what this node publishes."""
+        return set().union(*(NEEDS[system] for system in self._publishes))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes and starts working."""
-        assert self.drive is not None and self._networks is not None
+        assert self.drive is not None and self._outputs is not None
         self.drive.reset()
         try:
             self._inputs = inputs.Inputs(self, self._configs["input"])
@@ -161,13 +193,16 @@ class Perception(LifecycleNode):
         self._error = ""
         self._seen = health.Seen(time.monotonic())
         self._frames = 0
+        for beside in self._beside.values():
+            beside.start(self._inputs, self._outputs)
         self._worker = threading.Thread(target=self._work, name="systems", daemon=True)
         self._worker.start()
         spare_the_collector()
         self._start_to_active_s = time.time() - psutil.Process().create_time()
         for sentence in optional.MISSING:
             self.get_logger().warning(sentence)
-        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._networks.engines['depth'].now.name}")
+        engine = next(iter(next(iter(self._networks.values())).engines.values())).now.name
+        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {engine}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -198,13 +233,15 @@ class Perception(LifecycleNode):
             self._inputs.close()
             if self._worker is not None:
                 self._worker.join()  # a frame's work at most
+            for beside in self._beside.values():
+                beside.stop()
             self._inputs, self._worker = None, None
         self._follow_orders()
 
     def _forget(self) -> None:
         if self._outputs is not None:
             self._outputs.close()
-        self._outputs, self.drive, self._networks = None, None, None
+        self._outputs, self.drive, self._networks, self._beside = None, None, {}, {}
 
     def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
         self._error = str(error)
@@ -221,37 +258,52 @@ class Perception(LifecycleNode):
                 self.drive.reset()
 
         self._between_frames(reset)
+        for beside in self._beside.values():
+            beside.later(beside.reset)
 
-    def load_networks(self) -> Networks:
-        """The model that the parameters name, its engines proven. Raises BadInput. May run in any thread."""
+    def load_networks(self) -> dict[str, Networks]:
+        """The models that the parameters name, their engines proven: of depth, objects and markings, as far as they are needed.
+
+        Raises BadInput. May run in any thread.
+        """
         return_freed_memory()
-        names = ["depth"] + ["pose"] * ("odometry" in self._runs)
-        return Networks.load(self._configs[""], names, progress=self._building)
+        config, runs, loaded = self._configs[""], self._runs, {}
+        if "depth" in runs:
+            names = ["depth"] + ["pose"] * ("odometry" in runs)
+            loaded["depth"] = Networks.load(config, names, path=config.model, progress=self._building)
+        for kind in BESIDE.keys() & runs:
+            loaded[kind] = Networks.load(config, kind=kind, path=self._configs[kind].model, progress=self._building)
+        return loaded
 
-    def use_networks(self, networks: Networks, drive: Drive) -> None:
-        """`drive` goes on with other networks, from the next image on; poses go on, the scale starts anew."""
+    def use_networks(self, loaded: dict[str, Networks], drive: Drive) -> None:
+        """`drive` and what runs beside it go on with other networks, from the next image on; poses go on, the scale starts anew."""
 
         def swap() -> None:
-            drive.depth.use(networks.engines["depth"], **networks.sizes, prepare=networks.prepare)
-            if drive.odometry is not None:
-                drive.odometry.use(networks.engines["pose"], **networks.sizes)
-            self._drive_with(networks)
+            if drive.depth is not None:
+                seeing = loaded["depth"]
+                drive.depth.use(seeing.engines["depth"], **seeing.sizes, prepare=seeing.prepare)
+                if drive.odometry is not None:
+                    drive.odometry.use(seeing.engines["pose"], **seeing.sizes)
+            self._drive_with(loaded)
 
+        for name, beside in self._beside.items():
+            beside.use(loaded[name])
         self._between_frames(swap)
 
     def _building(self, phase: str, seconds: float) -> None:
         """Nobody waits in front of a silent build."""
         self.get_logger().info(f"building a TensorRT engine: {phase}, {seconds:.0f} s", throttle_duration_sec=5.0)
 
-    def _drive_with(self, networks: Networks) -> None:
-        self._networks, self._told = networks, set()
-        for sentence in networks.missing:
-            self.get_logger().warning(sentence)
+    def _drive_with(self, loaded: dict[str, Networks]) -> None:
+        self._networks, self._told = loaded, set()
+        for networks in loaded.values():
+            for sentence in networks.missing:
+                self.get_logger().warning(sentence)
         self._tell_fallbacks()
 
     def _tell_fallbacks(self) -> list[str]:
         """Every fall so far, new ones logged: one may come at any frame."""
-        found = self._networks.fell_back if self._networks else []
+        found = list(dict.fromkeys(sentence for networks in self._networks.values() for sentence in networks.fell_back))
         for sentence in found:
             if sentence not in self._told:
                 self._told.add(sentence)
@@ -267,6 +319,8 @@ class Perception(LifecycleNode):
 
         if prefix in ("depth", "odometry", "bev", "deskew"):
             self._between_frames(configure)
+        elif prefix in self._beside:
+            self._beside[prefix].later(lambda: self._beside[prefix].configure(config))
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
         """Sim time has jumped back: a bag starts again, and so does the drive."""
@@ -301,14 +355,17 @@ class Perception(LifecycleNode):
             try:
                 self._follow_orders()
                 before = time.perf_counter()
+                depth_output, odometry_output = None, None
                 for output in drive.step(frame):
                     if isinstance(output, DepthOutput):
+                        depth_output = output
                         self._publish_depth(outputs, output)
                         source.served()
                         done = time.perf_counter()
                         publish_ms = (done - before) * 1e3 - sum(output.timing_ms.values())
                         latency |= output.timing_ms | {"publish": publish_ms, "total": (done - received) * 1e3}
                     elif isinstance(output, OdometryOutput):
+                        odometry_output = output
                         self._publish_odometry(outputs, output)
                         latency |= {
                             "odometry": (time.perf_counter() - before) * 1e3,
@@ -318,6 +375,10 @@ class Perception(LifecycleNode):
                         self._publish_bev(outputs, output)
                         latency |= {"bev": (time.perf_counter() - before) * 1e3, "bev_total": (time.perf_counter() - received) * 1e3}
                     before = time.perf_counter()
+                assert drive.frame is not None
+                road = None if drive.depth is None else drive.depth.road
+                for beside in self._beside.values():
+                    beside.put(Seen(drive.frame, received, depth_output, odometry_output, road))
                 outputs.send("latency", lambda latency=latency: encode.labelled(latency))  # type: ignore[misc]
             except BadInput as error:
                 source.skip(str(error))
@@ -328,7 +389,8 @@ class Perception(LifecycleNode):
                 source.skip(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
             else:
                 self._frames += 1
-                self._recent_ms.append(latency["total"])
+                if "total" in latency:
+                    self._recent_ms.append(latency["total"])
             source.served()
 
     def _publish_depth(self, outputs: Outputs, output: DepthOutput) -> None:
@@ -355,7 +417,7 @@ class Perception(LifecycleNode):
         """Once a second: what came, what was dropped or skipped and why, and how the engine and the scale do."""
         source, state = self._inputs, self.state
         level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
-        values: dict[str, Any] = {"active": source is not None, "state": state, **(self._networks.values if self._networks else {})}
+        values: dict[str, Any] = {"active": source is not None, "state": state, **self._engine_values()}
         if source is not None:
             source.ask_for_latched()
             before, now = self._seen, self._count(source)
@@ -377,6 +439,8 @@ class Perception(LifecycleNode):
                 "rss_mb": f"{psutil.Process().memory_info().rss / 1e6:.1f}",
             }
             values |= {f"published_{system}": self._published[system] for system in self._publishes}
+            for beside in self._beside.values():
+                values |= beside.values()
             if self._recent_ms:
                 values |= {"latency_ms_p50": f"{np.median(self._recent_ms):.2f}", "latency_ms_max": f"{max(self._recent_ms):.2f}"}
             for sentence, count in now.skipped.most_common(5):
@@ -392,6 +456,14 @@ class Perception(LifecycleNode):
         )
         self._diagnostics.publish(DiagnosticArray(header=encode.header(self.get_clock().now().nanoseconds, ""), status=[status]))
 
+    def _engine_values(self) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for kind, networks in self._networks.items():
+            values |= networks.values if kind == "depth" else {f"{kind}_{key}": value for key, value in networks.values.items()}
+        if values and "engine" not in values:
+            values["engine"] = next(value for key, value in values.items() if key.endswith("_engine"))
+        return values
+
     def _count(self, source: inputs.Inputs) -> health.Seen:
         return health.Seen(time.monotonic(), source.received, source.dropped, self._frames, Counter(dict(source.skipped)))
 
@@ -402,7 +474,8 @@ class Perception(LifecycleNode):
             config,
             before,
             now,
-            notes=source.notes(config.silence_s, wants_points=config.min_scale_inliers > 0),
+            notes=source.notes(config.silence_s, wants_points=config.min_scale_inliers > 0)
+            + [sentence for beside in self._beside.values() for sentence in beside.said],
             latency_ms=float(np.median(self._recent_ms)) if self._recent_ms else None,
             scale_sigma=self._scale.sigma,
             scale_inliers=self._scale.inliers,

@@ -79,8 +79,8 @@ def rehearse(
             _stop(processes)
 
 
-def make_observer(folder: Path, *, keep_every: int, **of: str) -> Any:
-    """An Observer (`of`: its namespace and node) in this process, on the loopback and in a domain of its own."""
+def make_observer(folder: Path, *, keep_every: int, **of: Any) -> Any:
+    """An Observer (`of`: its namespace, node and systems) in this process, on the loopback and in a domain of its own."""
     import os
 
     from depth_perception.nodes.transport import environment, private_domain
@@ -118,7 +118,7 @@ def _settle(observer: Any, images: int) -> None:
     """Waits for the answers to the last images, and for a diagnostic that has counted them."""
     quiet_since, before = time.monotonic(), -1
     while time.monotonic() - quiet_since < 2.0:
-        now = len(observer.depth_stamps) + len(observer.cloud_stamps) + len(observer.trajectory)
+        now = sum(map(len, (observer.depth_stamps, observer.cloud_stamps, observer.trajectory, observer.objects, observer.mask_stamps)))
         if now != before:
             quiet_since, before = time.monotonic(), now
         if len(observer.depth_stamps) >= images and len(observer.latencies) >= images:

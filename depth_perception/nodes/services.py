@@ -30,13 +30,13 @@ def offer(node: Perception) -> None:
         if drive is None:
             response.success, response.message = False, f"the node is {node.state}: it loads the model when it is configured"
             return response
-        networks, response.message = await _loading(node)
-        if networks is None:
+        loaded, response.message = await _loading(node)
+        if loaded is None:
             return response
         if node.drive is not drive:
             response.message = f"the node was configured anew meanwhile and is {node.state} with the model that it loaded then"
             return response
-        node.use_networks(networks, drive)
+        node.use_networks(loaded, drive)
         response.success = True
         return response
 
@@ -68,7 +68,7 @@ def _loading(node: Perception) -> Future:
     loaded = Future(executor=node.executor)
 
     def load() -> None:
-        answer: tuple[Networks | None, str]
+        answer: tuple[dict[str, Networks] | None, str]
         try:
             networks = node.load_networks()
         except BadInput as error:
@@ -76,7 +76,7 @@ def _loading(node: Perception) -> Future:
         except Exception as error:  # a defect of ours must not cost the drive
             answer = None, f"internal error: {type(error).__name__}: {error}; the node goes on with the model it has"
         else:
-            answer = networks, f"{networks.path}, from the next image on"
+            answer = networks, f"{', '.join(each.path for each in networks.values())}, from the next image on"
         loaded.set_result(answer)
         node.executor.create_task(lambda: None)  # wakes it, for the answer to go out now
 

@@ -38,8 +38,9 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dic
     reader = bags.FrameReader(args.bag, pairing="nearest", **reading)
     reference = _reference(args, reading)
     parameters = {"input.calibration": str(Path(args.calibration).resolve())} if args.calibration else _extrinsics(reader.calibration)
+    parameters |= _systems(args)
     with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
-        observer = make_observer(Path(folder), keep_every=-(-images // SCORED))
+        observer = make_observer(Path(folder), keep_every=-(-images // SCORED), systems=args.systems)
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
             played = rehearse(
                 observer,
@@ -84,6 +85,7 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
         # The first image has no motion.
         "odometry": {**system("odometry", len(observer.trajectory), max(sent - 1, 0)), "latency_ms": percentiles("odometry_total")},
         "bev": {**system("bev", len(observer.cloud_stamps), sent), "latency_ms": percentiles("bev_total")},
+        **{name: _beside(name, status, received) for name, received in _heard_beside(observer).items()},
         "node": {
             "images": int(status.get("images", 0)),
             "dropped": int(status.get("dropped", 0)),
@@ -96,6 +98,35 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
         "start_to_active_s": float(status.get("start_to_active_s", "nan")),
         "engine": status.get("engine", ""),
     }
+
+
+def _systems(args: argparse.Namespace) -> dict[str, Any]:
+    """The node's parameters for `--systems` and the models of those beside the drive."""
+    known = ("depth", "odometry", "bev", "objects", "markings")
+    if unknown := [name for name in args.systems if name not in known]:
+        raise BadInput(f"--systems: wanted some of {', '.join(known)}, got {unknown[0]!r}")
+    if "depth" not in args.systems:
+        raise BadInput("--systems: wanted depth among them, whose answers say when the bag is through")
+    given = {"systems": " ".join(args.systems)}
+    for kind in ("objects", "markings"):
+        path = getattr(args, f"{kind}_model")
+        if path and kind not in args.systems:
+            raise BadInput(f"--{kind}-model: wanted {kind} among --systems, too")
+        if kind in args.systems:
+            given[f"{kind}.model"] = str(models.load(path or models.shipped(kind)).path.resolve())
+    return given
+
+
+def _heard_beside(observer: Any) -> dict[str, int]:
+    """System beside the drive -> how many of its outputs arrived."""
+    heard = {"objects": len(observer.objects), "markings": len(observer.mask_stamps)}
+    return {name: count for name, count in heard.items() if f"published_{name}" in observer.status}
+
+
+def _beside(name: str, status: dict[str, str], received: int) -> dict[str, Any]:
+    """A system that takes the newest frame and misses those that come while it works."""
+    return {"published": int(status[f"published_{name}"]), "received": received, "missed": int(status[f"{name}_missed"]),
+            "latency_ms": {"p50": float(status.get(f"{name}_latency_ms_p50", "nan"))}, "engine": status.get(f"{name}_engine", "")}
 
 
 def _last_scale(observer: Any) -> dict[str, float]:

@@ -22,13 +22,17 @@ class Drive:
     """`step(frame)` yields each system's output as soon as it is there: depth first, for it is wanted soonest.
 
     Systems that are None are left out; odometry and bev need depth. Without odometry the car's motion is unknown: scans stay as they are.
+
+    Attributes:
+        frame: the last one, as the systems saw it: its scan where the camera was at the image's time. None before the first.
     """
 
     def __init__(
-        self, depth: Depth, odometry: Odometry | None = None, bev: Bev | None = None, deskew: deskewing.Config | None = None
+        self, depth: Depth | None, odometry: Odometry | None = None, bev: Bev | None = None, deskew: deskewing.Config | None = None
     ) -> None:
         self.depth, self.odometry, self.bev = depth, odometry, bev
         self.deskew = deskewing.Config() if deskew is None else deskew
+        self.frame: Frame | None = None
         self._last: OdometryOutput | None = None
         self._stamp_ns: int | None = None
 
@@ -37,7 +41,7 @@ class Drive:
         for system in (self.depth, self.odometry, self.bev):
             if system is not None:
                 system.reset()
-        self._last, self._stamp_ns = None, None
+        self._last, self._stamp_ns, self.frame = None, None, None
 
     def configure(self, part: str, config: Any) -> None:
         """Gives depth, odometry, bev or deskew another Config, from the next frame on."""
@@ -69,7 +73,9 @@ class Drive:
             self.reset()
         T_previous_now = self._expected_motion(frame.stamp_ns)
         self._stamp_ns = frame.stamp_ns
-        frame = self.at_image_time(frame)
+        self.frame = frame = self.at_image_time(frame)
+        if self.depth is None:
+            return
         depth = self.depth.step(frame, T_previous_now)
         yield depth
         self.depth.catch_up()

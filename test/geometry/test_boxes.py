@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import pose
-from depth_perception.geometry.boxes import CLASSES, Box3D, class_of, decode, encode, overlap
+from depth_perception.geometry.boxes import CLASSES, Box3D, class_of, decode, encode, in_view, overlap, returns
 from depth_perception.geometry.grid import Grid
 
 GRID = Grid().coarser(2)
@@ -80,3 +80,19 @@ def test_whatever_a_network_says_is_a_box():
 def test_doors(wrong):
     with pytest.raises(BadInput, match=r"^box"):
         car(**wrong)
+
+
+def test_returns_in_a_box():
+    box = car(yaw=np.pi / 2)  # 9 to 11 m ahead, up to 4 m to the left
+    points = np.array([[10, 3.9, 0.1], [10.9, 2, 1.4], [12, 2, 0.7], [10, 4.05, 0.7], [10, 4.2, 0.7], [10, 2, 1.7]], np.float32)
+    assert returns(box, points) == 3
+    assert returns(box, points, margin=0.3) == 5
+    assert returns(box, np.zeros((0, 3), np.float32)) == 0
+
+
+def test_what_a_camera_sees():
+    K = np.array([[50.0, 0, 49.5], [0, 50, 24.5], [0, 0, 1]])
+    T_base_camera = np.array([[0.0, 0, 1, 1], [-1, 0, 0, 0], [0, -1, 0, 1], [0, 0, 0, 1]])
+    calibration = Calibration(K, 100, 50, T_base_camera=T_base_camera)
+    places = ((11, 0), (11, 9.8), (11, 10.0), (-9, 0), (1.2, 0))
+    assert [in_view(car(x, y), calibration) for x, y in places] == [True, True, False, False, False]

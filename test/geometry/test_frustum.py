@@ -67,3 +67,9 @@ def test_doors(wrong, said):
 def test_a_camera_whose_place_is_unknown():
     with pytest.raises(BadInput, match="T_base_camera"):
         frustum.cells(Calibration(CAMERA.K, 64, 32), **SIZE, depths=DEPTHS, grid=GRID)
+
+
+@pytest.mark.parametrize("yaw, wanted", [(0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (1.2, -1.2), (-2.0, 2.0), (3.0, -3.0)])
+def test_a_camera_that_looks_aside_gets_a_body_that_looks_its_way(yaw, wanted):
+    T = frustum.facing(pose.from_rotation_vector(np.array([0, 0, yaw]), np.zeros(3)) @ AHEAD)
+    np.testing.assert_allclose(T, pose.from_rotation_vector(np.array([0, 0, wanted]), np.zeros(3)), atol=1e-9)

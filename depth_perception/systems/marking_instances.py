@@ -1,0 +1,169 @@
+"""Instances of road markings: connected pieces of the mask as polygons and boxes in the image, on the ground and in the body frame (S4-f)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from depth_perception.frame import Calibration
+from depth_perception.geometry import polygons, pose, road
+from depth_perception.geometry.grid import Grid
+from depth_perception.systems.marking_classes import CLASSES
+from depth_perception.systems.odometry import T_BODY_OPTICAL
+
+FIT_ROWS = 96  # a plane needs no more of a depth image
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One marking, as far as it is seen in one piece.
+
+    Attributes:
+        kind: class id, see marking_classes.CLASSES. confidence: mean over its pixels, 0..1.
+        pixels: rings (N, 2) float64 x, y on the pixels' edges, the outer one first, then holes.
+        box_px: x, y of the corner, width, height, pixels.
+        ground: the same rings as (N, 3) float64 metres on the road, body frame; None where it reaches beyond the range.
+        centre, size, yaw: the smallest rectangle around `ground` seen from above: (2,) metres, (2,) length and width, radians.
+        area_m2: on the ground; NaN without `ground`.
+        odom: `ground` in the odometry frame; None without a pose.
+    """
+
+    kind: int
+    confidence: float
+    pixels: tuple[np.ndarray, ...]
+    box_px: tuple[int, int, int, int]
+    ground: tuple[np.ndarray, ...] | None = None
+    centre: np.ndarray | None = None
+    size: np.ndarray | None = None
+    yaw: float = 0.0
+    area_m2: float = float("nan")
+    odom: tuple[np.ndarray, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """The class in words."""
+        return CLASSES[self.kind]
+
+
+def body_of(calibration: Calibration) -> np.ndarray:
+    """(4, 4) T_base_camera; where nobody knows it, the body's axes in the camera's place."""
+    return T_BODY_OPTICAL if calibration.T_base_camera is None else calibration.T_base_camera
+
+
+def flat_ground(calibration: Calibration, *, ground_z_m: float = 0.0) -> np.ndarray:
+    """(3,) n with n . X = 1 for points X of a level road `ground_z_m` over the body's origin, camera frame. Zero: the camera lies below it."""
+    T = body_of(calibration)
+    depth = ground_z_m - T[2, 3]
+    return T[2, :3] / depth if depth < -0.1 else np.zeros(3)
+
+
+def road_plane(calibration: Calibration, depth: np.ndarray | None, *, ground_z_m: float = 0.0) -> np.ndarray:
+    """(3,) n of the road, camera frame, 1/metres: fitted to `depth` (H, W) where it is given and shows a road, else level ground."""
+    if depth is not None:
+        every = max(depth.shape[0] // FIT_ROWS, 1)
+        K = calibration.K.copy()
+        K[:2] /= every  # of every so-manieth pixel, the first at 0
+        n = road.fit(depth[::every, ::every], K)
+        if n[1] > 0.5 * np.linalg.norm(n) > 0:
+            return n
+    return flat_ground(calibration, ground_z_m=ground_z_m)
+
+
+def instances(
+    mask: np.ndarray,
+    confidence: np.ndarray,
+    calibration: Calibration,
+    *,
+    plane: np.ndarray,
+    depth: np.ndarray | None = None,
+    T_odom_base: np.ndarray | None = None,
+    least_px: int = 12,
+    reach_m: float = 40.0,
+) -> list[Instance]:
+    """The markings of a mask (H, W) uint8 of class ids, class by class, large ones first within each.
+
+    Args:
+        plane: (3,) n of the road, camera frame.
+        depth: (H, W) metres; where there is any, it places a pixel, and the plane only says how the road slopes. Without: the plane places.
+        least_px: smaller pieces are noise. reach_m: farther from the camera than this, along its axis, nothing is placed.
+    """
+    found = []
+    for kind in range(1, len(CLASSES)):
+        of_kind = (mask == kind).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(of_kind)
+        if width == 0:
+            continue
+        pieces = polygons.contours(of_kind[y : y + height, x : x + width])
+        of_this = [_instance(kind, piece, (x, y), of_kind, confidence) for piece in pieces if _large(piece, least_px)]
+        found += [(one, sources) for one, sources in of_this]
+    placed = [_placed(one, sources, calibration, plane, depth, T_odom_base, reach_m) for one, sources in found]
+    return sorted(placed, key=lambda one: (one.kind, -polygons.area(one.pixels)))
+
+
+def _large(piece: list[tuple[np.ndarray, np.ndarray]], least_px: int) -> bool:
+    return polygons.area([corners for corners, _ in piece]) >= least_px
+
+
+def _instance(
+    kind: int, piece: list[tuple[np.ndarray, np.ndarray]], corner: tuple[int, int], of_kind: np.ndarray, confidence: np.ndarray
+) -> tuple[Instance, list[np.ndarray]]:
+    rings = tuple(corners + corner for corners, _ in piece)
+    sources = [pixels + corner for _, pixels in piece]
+    low, high = sources[0].min(0), sources[0].max(0) + 1
+    window = slice(low[1], high[1]), slice(low[0], high[0])
+    inner = np.zeros((high - low)[::-1], np.uint8)
+    cv2.drawContours(inner, [(pixels - low).astype(np.int32) for pixels in sources[:1]], -1, 1, cv2.FILLED)
+    mean = cv2.mean(confidence[window], inner & of_kind[window])[0]
+    return Instance(kind, float(mean), rings, (int(low[0]), int(low[1]), *(int(v) for v in high - low))), sources
+
+
+def _placed(
+    one: Instance,
+    sources: list[np.ndarray],
+    calibration: Calibration,
+    plane: np.ndarray,
+    depth: np.ndarray | None,
+    T_odom_base: np.ndarray | None,
+    reach_m: float,
+) -> Instance:
+    rings = [on_ground(ring, calibration, plane, depth, at) for ring, at in zip(one.pixels, sources, strict=True)]
+    if not all(np.isfinite(ring).all() and (ring[:, 2] < reach_m).all() for ring in rings):
+        return one
+    ground = tuple(pose.transform(body_of(calibration), ring) for ring in rings)
+    centre, size, yaw = polygons.smallest_box(ground[0][:, :2])
+    odom = None if T_odom_base is None else tuple(pose.transform(T_odom_base, ring) for ring in ground)
+    area = abs(polygons.area(ground))
+    return Instance(one.kind, one.confidence, one.pixels, one.box_px, ground, centre, size, yaw, area, odom)
+
+
+def on_ground(
+    pixels: np.ndarray, calibration: Calibration, plane: np.ndarray, depth: np.ndarray | None = None, sources: np.ndarray | None = None
+) -> np.ndarray:
+    """(N, 2) pixels, fractions allowed -> (N, 3) metres on the road, camera frame; NaN at and above the horizon.
+
+    depth: (H, W) metres, read at `sources` (N, 2), whole pixels that surely lie on the road; from there to `pixels` the plane leads.
+    """
+    slant = rays(pixels, calibration.K)
+    share = slant @ plane
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(share > 1e-6, 1 / share, np.nan)
+        if depth is not None and sources is not None:
+            measured = depth[sources[:, 1], sources[:, 0]].astype(np.float64)
+            z = np.where(np.isfinite(measured), measured * (rays(sources, calibration.K) @ plane) * z, z)
+    return slant * z[:, None]
+
+
+def rays(pixels: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """(N, 2) pixels -> (N, 3) float64 directions with z = 1, camera frame."""
+    return np.column_stack([(pixels[:, 0] - K[0, 2]) / K[0, 0], (pixels[:, 1] - K[1, 2]) / K[1, 1], np.ones(len(pixels))])
+
+
+def seen_from_above(found: list[Instance], grid: Grid) -> np.ndarray:
+    """(grid.rows, grid.columns) uint8 class ids in the grid that all bird's-eye views share, body frame; higher ids lie on top."""
+    picture = np.zeros((grid.rows, grid.columns), np.uint8)
+    for one in sorted(found, key=lambda one: one.kind):
+        if one.ground is not None:
+            polygons.fill(picture, one.ground, one.kind, corner=(grid.x_m, grid.y_m), cell=grid.cell_m)
+    return picture

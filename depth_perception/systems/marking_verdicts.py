@@ -1,0 +1,105 @@
+"""What is the matter with a marking, from how much of it is still there and where (S4-i, step 403).
+
+The ratio is painted over visible area. The criteria, all measurable:
+- missing: the ratio is below `missing_below`;
+- broken: it is below `intact_above`, and what is gone lies together: cut into pieces of `piece_m`, the pieces are either there or gone.
+  Measured by how much of the variance of "painted or not" lies between pieces, var(piece ratios) / (ratio (1 - ratio)): 1 when every piece is
+  whole or gone, near 0 when all have lost alike. Broken from `broken_from`.
+- worn: it is below `intact_above`, and all pieces have lost alike; or the paint is all there, but seen with a confidence below `faded_below`
+  of what the map's markings usually have: faded;
+- intact: else. Unseen: less than `least_seen` of it was visible.
+
+A model that compares what is seen with the reference can stand in for these criteria: `Compare` is all that is asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_perception.frame import check_ranges, ranged
+
+STATES = ("intact", "worn", "broken", "missing", "unseen")
+
+# observed (rows, columns) float32 0..1 share of the views in which the cell was painted, NaN = never visible; reference (rows, columns) bool,
+# the cells that should be painted; both turned so that columns run along the marking; cell_m: their edge. Gives a state and a confidence.
+Compare = Callable[[np.ndarray, np.ndarray, float], tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """Attributes: see the module. sharp: by how much of the ratio's range from a threshold a verdict is sure."""
+
+    missing_below: float = ranged(0.2, 0, 1)
+    intact_above: float = ranged(0.8, 0, 1)
+    broken_from: float = ranged(0.45, 0, 1)
+    faded_below: float = ranged(0.75, 0, 1)
+    least_seen: float = ranged(0.5, 0, 1)
+    piece_m: float = ranged(0.4, 0.05, 10)
+    sharp: float = ranged(0.1, 0.001, 1)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Attributes:
+    id: of the reference. state: one of STATES.
+    ratio: painted over visible area, NaN when unseen. confidence: in the state, 0..1.
+    seen: share of its area that was visible at all. passes: how many passes saw it. unevenness: 0 all pieces alike .. 1 there or gone.
+    """
+
+    id: str
+    state: str
+    ratio: float
+    confidence: float
+    seen: float
+    passes: int
+    unevenness: float
+
+
+def ratio_of(observed: np.ndarray, reference: np.ndarray) -> float:
+    """Painted over visible area; NaN when nothing was visible."""
+    values = observed[reference & np.isfinite(observed)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def unevenness(observed: np.ndarray, reference: np.ndarray, cell_m: float, piece_m: float) -> float:
+    """Share of the variance that lies between pieces of `piece_m`, 0..1; see the module."""
+    rows, columns = np.nonzero(reference & np.isfinite(observed))
+    if not len(rows):
+        return 0.0
+    values = observed[rows, columns].astype(np.float64)
+    cells = max(round(piece_m / cell_m), 1)
+    # Whole pieces only: a sliver at the end is no witness.
+    across, along = (max(round(size / cells), 1) for size in reference.shape)
+    piece = (rows * across // reference.shape[0]) * along + columns * along // reference.shape[1]
+    count = np.bincount(piece, minlength=across * along)
+    mean = np.bincount(piece, values, minlength=across * along) / np.maximum(count, 1)
+    whole = values.mean()
+    possible = whole * (1 - whole)
+    return float((count * (mean - whole) ** 2).sum() / len(values) / possible) if possible > 1e-6 else 0.0
+
+
+def by_area(criteria: Criteria) -> Compare:
+    """The default comparison: by area ratio and by where the area is gone."""
+
+    def compare(observed: np.ndarray, reference: np.ndarray, cell_m: float) -> tuple[str, float]:
+        ratio = ratio_of(observed, reference)
+        if ratio < criteria.missing_below:
+            return "missing", _sure(criteria.missing_below - ratio, criteria.sharp)
+        if ratio >= criteria.intact_above:
+            return "intact", _sure(ratio - criteria.intact_above, criteria.sharp)
+        apart = unevenness(observed, reference, cell_m, criteria.piece_m) - criteria.broken_from
+        sure = min(_sure(ratio - criteria.missing_below, criteria.sharp), _sure(criteria.intact_above - ratio, criteria.sharp))
+        return "broken" if apart >= 0 else "worn", min(sure, _sure(abs(apart), criteria.sharp))
+
+    return compare
+
+
+def _sure(distance: float, sharp: float) -> float:
+    """0.5 on a threshold, towards 1 beyond it."""
+    return float(1 - 0.5 * np.exp(-distance / sharp))
