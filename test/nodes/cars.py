@@ -52,11 +52,12 @@ class Car:
         parameters=(),
         arguments=(),
         topics=("image", "camera_info", "points"),
+        systems=("depth", "odometry", "bev"),
     ):
-        """program: what Python runs in the executable's place."""
+        """program: what Python runs in the executable's place. systems: whose topics are listened to."""
         from depth_perception.nodes.rehearsal import make_observer
 
-        self.observer = make_observer(folder, keep_every=1, namespace=namespace, node=executable)
+        self.observer = make_observer(folder, keep_every=1, namespace=namespace, node=executable, systems=systems)
         import rclpy
         from sensor_msgs.msg import CameraInfo, Image, PointCloud2
         from tf2_msgs.msg import TFMessage
