@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--appearance",
         default="default",
         metavar="LOOK",
-        help="default: a sunny street; varied: street, camera and light drawn from the seed",
+        help="default: a sunny street; varied: street, camera and light drawn from the seed; harsh: as that, by a poor camera",
     )
     parser.add_argument(
         "--setting", metavar="NAME", help="city, residential, suburb, country or highway (default: city, or drawn when varied)"
@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="WORDS",
         help="what photometry fails on, some of moving,flicker,reflections,textureless; /truth/hard says which pixels (default: none)",
+    )
+    parser.add_argument(
+        "--road",
+        default="",
+        metavar="WORDS",
+        help="what has happened to it, some of worn,faded,wet,shadowed,patched; /truth/painted and /truth/wear say what is left "
+        "(default: new)",
     )
     parser.add_argument("--camera-height", type=float, default=1.65, metavar="M",
                         help="metres above the ground (default 1.65; --appearance varied draws its own)")
@@ -46,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from depth_perception.frame import BadInput
+    from depth_perception.world import ageing
     from depth_perception.world.drive import Config, drive
     from depth_perception.world.hard import asked
     from depth_perception.world.recording import record
@@ -60,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         appearance=args.appearance,
         setting=args.setting,
         hard=asked(args.hard),
+        road=ageing.asked(args.road),
     )
     out = Path(args.out)
     if out.exists():

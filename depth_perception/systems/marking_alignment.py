@@ -39,7 +39,7 @@ class Config:
     drift_deg_m: float = ranged(0.1, 0, 5)
     point_m: float = ranged(0.08, 0.001, 1)
     outlier_m: float = ranged(0.25, 0.01, 5)
-    least_points: int = ranged(25, 3, 10_000)
+    least_points: int = ranged(12, 3, 10_000)
     fits: float = ranged(0.6, 0, 1)
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ class Criteria:
     """Attributes: see the module. sharp: by how much of the ratio's range from a threshold a verdict is sure."""
 
     missing_below: float = ranged(0.2, 0, 1)
-    intact_above: float = ranged(0.8, 0, 1)
+    intact_above: float = ranged(0.77, 0, 1)
     broken_from: float = ranged(0.45, 0, 1)
     faded_below: float = ranged(0.75, 0, 1)
     least_seen: float = ranged(0.5, 0, 1)

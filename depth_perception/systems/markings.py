@@ -45,6 +45,7 @@ class MarkingsOutput:
     depth: (H, W) metres of the same image, or None.
     T_odom_base: (4, 4) body -> odometry frame, or None.
     timing_ms: pre, engine, post.
+    measured: `plane` is a scan's; it alone places markings, for no predicted depth of a road is as good.
     """
 
     stamp_ns: int
@@ -56,6 +57,7 @@ class MarkingsOutput:
     T_odom_base: np.ndarray | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     config: Config = field(default_factory=Config)
+    measured: bool = False
 
     @cached_property
     def instances(self) -> list[Instance]:
@@ -65,7 +67,7 @@ class MarkingsOutput:
             self.confidence,
             self.calibration,
             plane=self.plane,
-            depth=self.depth,
+            depth=None if self.measured else self.depth,
             T_odom_base=self.T_odom_base,
             least_px=self.config.least_px,
             reach_m=self.config.reach_m,
@@ -150,11 +152,12 @@ class Markings:
         plane: np.ndarray | None,
         times: tuple[float, float, float],
     ) -> MarkingsOutput:
+        measured = plane is not None
         if plane is None:
             plane = marking_instances.road_plane(frame.calibration, depth, ground_z_m=self._config.ground_z_m)
         started, prepared, inferred = times
         post = time.perf_counter() - inferred
         timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": post * 1e3}
         return MarkingsOutput(
-            frame.stamp_ns, mask, confidence, frame.calibration, plane, depth, T_odom_base, timing, self._config
+            frame.stamp_ns, mask, confidence, frame.calibration, plane, depth, T_odom_base, timing, self._config, measured
         )

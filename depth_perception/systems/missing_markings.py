@@ -20,6 +20,9 @@ from depth_perception.systems.markings import MarkingsOutput
 from depth_perception.systems.reference_map import Reference, ReferenceMap
 
 EDGE, EDGE_M = 0.25, 0.05  # share of a marking's width, and metres at most, that are not asked at its edges
+END, END_M = 0.1, 0.15  # share of its length, and metres at most, that are not asked at its ends: odometry is least sure along the road
+ACROSS_M = (-0.04, 0.04)  # how far a marking may lie beside its place on the map
+CLEARLY = 0.15  # share of its area by which another place must show more paint
 GRAIN = 4  # every so-manieth pixel of the depth tells what hides the road
 
 
@@ -27,6 +30,7 @@ GRAIN = 4  # every so-manieth pixel of the depth tells what hides the road
 class Config:
     """Attributes:
     reach_m: cells farther ahead than this are not asked.
+    from_m: a cell counts as seen when it was seen from here, or often enough from farther.
     max_pose_age_s: a pose older than this, against the image, is stale.
     hides_m: what stands higher over the road than this hides it.
     pixels: a marking must be as many pixels wide to be asked about.
@@ -35,6 +39,7 @@ class Config:
     """
 
     reach_m: float = ranged(16.0, 3, 100)
+    from_m: float = ranged(12.0, 1, 100)
     max_pose_age_s: float = ranged(0.15, 0, 10)
     hides_m: float = ranged(0.15, 0.02, 2)
     pixels: float = ranged(1.5, 0.5, 20)
@@ -67,6 +72,26 @@ class DefectsOutput:
     verdicts: tuple[Verdict, ...]
     said: tuple[str, ...] = ()
     pose: np.ndarray | None = None
+
+
+class _Look:
+    """One image as cells of the map ask it."""
+
+    def __init__(self, seen: MarkingsOutput, where: np.ndarray, config: Config) -> None:
+        assert seen.depth is not None
+        self._seen, self._where, self._reach_m = seen, where, config.reach_m
+        self._free = road_free(seen.depth, seen.plane, seen.calibration, hides_m=config.hides_m)
+
+    def at(self, xy: np.ndarray, farthest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N, 2) places on the map, metres, each to be seen from nearer than (N,) `farthest` -> (N,) how much the view of each counts (0: it is
+        not visible), whether it is painted, and how sure that is."""
+        calibration = self._seen.calibration
+        pixels, z = project(marking_alignment.turned(-self._where[2], xy - self._where[:2]), calibration, self._seen.plane)
+        inside = (z > 0.5) & (z < self._reach_m) & (z < farthest) & (pixels >= 0).all(1)
+        inside &= (pixels[:, 0] < calibration.width) & (pixels[:, 1] < calibration.height)
+        u, v = np.where(inside[:, None], pixels, 0).T
+        weight = np.where(inside & self._free[v // GRAIN, u // GRAIN], (5.0 / np.maximum(z, 0.5)) ** 3, 0.0)  # pixels: z across, z^2 along
+        return weight, self._seen.mask[v, u] > 0, self._seen.confidence[v, u]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +171,12 @@ class MissingMarkings:
         cells = slice(raster.first, raster.first + int(raster.cells.sum()))
         observed = np.full(raster.cells.shape, np.nan, np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
-            observed[raster.cells] = self._painted[cells] / self._visible[cells]
+            observed[raster.cells] = np.where(self._visible[cells] >= self._least(), self._painted[cells] / self._visible[cells], np.nan)
         return observed, raster.cells, raster.cell_m
+
+    def _least(self) -> float:
+        """What the views of a cell must amount to."""
+        return (5.0 / self._config.from_m) ** 3
 
     def _why_not(self, seen: MarkingsOutput, pose_now: Pose | None) -> str | None:
         if not self._rasters:
@@ -172,33 +201,40 @@ class MissingMarkings:
             return near
         of_these = [np.arange(r.first, r.first + int(r.cells.sum())) for r in (self._rasters[k] for k in near)]
         cells = np.concatenate(of_these)
-        cells = cells[~self._shared[cells]]
+        look = _Look(seen, where, config)
         body = marking_alignment.turned(-where[2], self._xy[cells] - where[:2])
-        ahead = np.flatnonzero((body[:, 0] > 0) & (body[:, 0] < config.reach_m + 3))
-        cells, body = cells[ahead], body[ahead]
-        pixels, z = project(body, seen.calibration, seen.plane)
-        calibration = seen.calibration
-        wide = self._shape[self._owner[cells], 0] * calibration.K[0, 0] / np.maximum(z, 0.1) >= config.pixels
-        inside = (z > 0.5) & (z < config.reach_m) & wide & (pixels >= 0).all(1)
-        inside &= (pixels[:, 0] < calibration.width) & (pixels[:, 1] < calibration.height)
-        cells, pixels, z = cells[inside], pixels[inside], z[inside]
-        assert seen.depth is not None
-        free = road_free(seen.depth, seen.plane, calibration, hides_m=config.hides_m)
-        open_ = free[pixels[:, 1] // GRAIN, pixels[:, 0] // GRAIN]
-        cells, pixels, z = cells[open_], pixels[open_], z[open_]
-        weight = (5.0 / z) ** 3  # a pixel is z long across the road and z^2 along it
-        paint = seen.mask[pixels[:, 1], pixels[:, 0]] > 0
-        sure = seen.confidence[pixels[:, 1], pixels[:, 0]]
+        cells = cells[~self._shared[cells] & (body[:, 0] > 0) & (body[:, 0] < config.reach_m + 3)]
+        wide = self._shape[self._owner[cells], 0] * seen.calibration.K[0, 0] / config.pixels
+        shift = self._beside(look, cells, wide)
+        weight, paint, sure = look.at(self._xy[cells] + shift[self._owner[cells]], wide)
         self._visible[cells] += weight
         self._painted[cells] += weight * paint
         self._strength[cells] += weight * paint * sure
-        found = np.unique(self._owner[cells])
+        found = np.unique(self._owner[cells[weight > 0]])
         self._passes[found] += ~self._seen_now[found]
         self._seen_now[found] = True
         return found
 
+    def _beside(self, look: _Look, cells: np.ndarray, wide: np.ndarray) -> np.ndarray:
+        """(references, 2) metres: the step to either side at which clearly more of a reference is painted than where the map has it.
+
+        The pose is right for the street; a single thin line may still lie some centimetres beside its map.
+        """
+        yaw = self._shape[:, 3] + np.pi / 2
+        aside = np.column_stack([np.cos(yaw), np.sin(yaw)])
+        owner, best, most = self._owner[cells], np.zeros(aside.shape), np.zeros(0)
+        for step in (0.0, *ACROSS_M):
+            weight, paint, _ = look.at(self._xy[cells] + step * aside[owner], wide)
+            painted = np.bincount(owner, weight * paint, minlength=len(aside))
+            if step == 0.0:
+                most = painted + CLEARLY * np.bincount(owner, weight, minlength=len(aside))
+                continue
+            better = painted > most
+            best, most = np.where(better[:, None], step * aside, best), np.where(better, painted, most)
+        return best
+
     def _certain(self, near: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """(N,) bool: the pose is exact enough to lay cells of these references onto the image: half a width across, a tenth along."""
+        """(N,) bool: the pose is exact enough to lay cells of these references onto the image: half a width across, some percents along."""
         ahead = marking_alignment.turned(-where[2], self._centre[near] - where[:2])
         yaw = self._shape[near, 3] - where[2]
         P = self.alignment.covariance
@@ -212,7 +248,7 @@ class MissingMarkings:
         thick, length, width = self._shape[near, 0], self._shape[near, 1], self._shape[near, 2]
         error_along = np.sqrt(np.einsum("ni,nij,nj->n", along, errors, along))
         error_across = np.sqrt(np.einsum("ni,nij,nj->n", across, errors, across))
-        return (error_along < 0.1 + 0.1 * length) & (error_across < 0.05 + 0.5 * np.minimum(thick, width))
+        return (error_along < 0.05 + 0.07 * length) & (error_across < 0.05 + 0.5 * np.minimum(thick, width))
 
     def _verdict(self, k: int) -> Verdict:
         criteria, one = self._config.criteria, self.map.references[k]
@@ -220,7 +256,7 @@ class MissingMarkings:
         raster = self._rasters[k]
         cells = slice(raster.first, raster.first + int(reference.sum()))
         countable = ~self._shared[cells]
-        seen = float((self._visible[cells] > 0).sum() / max(countable.sum(), 1))
+        seen = float((self._visible[cells] >= self._least()).sum() / max(countable.sum(), 1))
         ratio, passes = ratio_of(observed, reference), int(self._passes[k])
         if seen < criteria.least_seen:
             return Verdict(one.id, "unseen", ratio, 0.0, seen, passes, 0.0)
@@ -293,7 +329,7 @@ def _raster(one: Reference, first: int) -> tuple[_Raster, np.ndarray]:
     xy = marking_alignment.turned(yaw, np.column_stack([along.ravel() * size[0], across.ravel() * size[1]])) + centre
     # Cells near an edge would be lost to the pose's last centimetres.
     margin = min(EDGE * polygons.thickness(one.rings), EDGE_M)
-    cells = np.ones(len(xy), bool)
+    cells = np.abs(along.ravel() * size[0]) <= 0.5 * size[0] - min(END * size[0], END_M)
     for step in ((0.0, 0.0), (margin, 0.0), (-margin, 0.0), (0.0, margin), (0.0, -margin)):
         cells &= polygons.inside(one.rings, xy + marking_alignment.turned(yaw, np.array([step])))
     if not cells.any():  # a sliver between the cells' centres

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from depth_perception import model
 from depth_perception.bag import Bag, FrameReader
-from depth_perception.frame import BadInput, Frame
+from depth_perception.frame import BadInput
 from depth_perception.geometry.edge_alignment import EdgeAlignment
 from depth_perception.networks.depth import DepthNet
 from depth_perception.networks.frozen import FrozenEncoder
@@ -34,6 +34,7 @@ from depth_perception.train.depth_terms import terms
 from depth_perception.train.device import chosen
 from depth_perception.train.distributed import World
 from depth_perception.train.fit import FREE, Budget, History, Validation, fit
+from depth_perception.train.leave_end import but_the_end
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.stage import staged
@@ -157,7 +158,7 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
             alignment = EdgeAlignment()
             frames = alignment.watching(reader)
             if config.samples.leave_end:
-                frames = _but_the_end(frames, reader, config.samples.leave_end)
+                frames = but_the_end(frames, reader, config.samples.leave_end)
             try:
                 drives.add(frames, name=name, travelled=metres)
             except NothingToLearn as reason:  # a parked car's bag ends no training of a fleet
@@ -176,19 +177,6 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
     if drives.dropped and aloud:
         print("windows left out: " + ", ".join(f"{count} {reason}" for reason, count in drives.dropped.most_common()), flush=True)
     return drives, warnings
-
-
-def _but_the_end(frames: Iterable[Frame], reader: FrameReader, share: float) -> Iterator[Frame]:
-    """Frames that were not logged in the last share of a bag's time. Stamps and log times may be of clocks that are years apart."""
-    bag = reader.bag
-    _, _, first_log_ns, _ = next(bag.messages([reader.topics.image]))
-    last_ns: int | None = None
-    for frame in frames:
-        if last_ns is None:
-            last_ns = frame.stamp_ns + bag.end_ns - round(share * (bag.end_ns - bag.start_ns)) - first_log_ns
-        if frame.stamp_ns >= last_ns:
-            return
-        yield frame
 
 
 def new_networks(config: Config, init: str | Path | None = None, init_pose: str | Path | None = None) -> nn.ModuleDict:

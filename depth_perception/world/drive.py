@@ -10,7 +10,8 @@ import numpy as np
 from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
 from depth_perception.geometry.deskew import deskew
-from depth_perception.world.appearance import Appearance, random_appearance
+from depth_perception.world.ageing import NEW, VISIBLE, Aged, aged
+from depth_perception.world.appearance import Appearance, harsh, random_appearance
 from depth_perception.world.flicker import Flicker
 from depth_perception.world.hard import NONE, Hard
 from depth_perception.world.layout import random_street
@@ -33,10 +34,12 @@ IN_MOTION = 0.2  # m/s
 
 @dataclass(frozen=True)
 class Config:
-    """A drive. appearance: "default" (a sunny street) or "varied" (street, camera and light drawn from the seed).
+    """A drive. appearance: "default" (a sunny street), "varied" (street, camera and light drawn from the seed) or "harsh" (as varied, but
+    in poor light and by a poor camera).
 
     lidar: None for a camera alone. setting: one of street.SETTINGS, None = drawn. detail: what shading may cost.
     hard: what to add that photometry fails on; with any of it, moments say of every pixel why it is hard.
+    road: what has happened to it since it was painted; with any of it, moments say what is left of the paint.
     """
 
     seconds: float = 10.0
@@ -48,6 +51,7 @@ class Config:
     setting: str | None = None
     detail: Detail = FULL
     hard: Hard = NONE
+    road: Aged = NEW
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
@@ -56,8 +60,8 @@ class Config:
             raise BadInput(f"rate: wanted 0..100 Hz, got {self.rate:g}")
         if self.seed < 0:
             raise BadInput(f"seed: wanted 0 or more, got {self.seed}")
-        if self.appearance not in ("default", "varied"):
-            raise BadInput(f"appearance: wanted default or varied, got {self.appearance!r}")
+        if self.appearance not in ("default", "varied", "harsh"):
+            raise BadInput(f"appearance: wanted default, varied or harsh, got {self.appearance!r}")
         if self.setting is not None and self.setting not in SETTINGS:
             raise BadInput(f"setting: wanted one of {', '.join(SETTINGS)}, got {self.setting!r}")
 
@@ -74,11 +78,13 @@ class Moment:
     Attributes:
         frame: image, calibration and the sweep taken 10 ms earlier (None without a LiDAR).
         depth: (H, W) float32 z in metres, NaN = sky.
-        markings: (H, W) uint8 class ids, see paint.Marking.
+        markings: (H, W) uint8 class ids, see paint.Marking; on an aged road only where enough paint is left to see.
         hard: (H, W) uint8 bits, see hard.Hard; None where nothing hard was asked for.
         boxes: cars, people and cyclists within 75 m, body frame (with a LiDAR: those that it touches three times or more).
         T_odom_base: (4, 4) body -> odom; odom is the body frame of the first image.
         twist: (6,) linear m/s and angular rad/s velocity in the body frame.
+        painted: (H, W) uint8 class ids of what was painted; None on a road that has not aged.
+        wear: (H, W) uint8, what is left of the paint there, of 255; None likewise.
     """
 
     frame: Frame
@@ -88,6 +94,8 @@ class Moment:
     T_odom_base: np.ndarray
     twist: np.ndarray
     hard: np.ndarray | None = None
+    painted: np.ndarray | None = None
+    wear: np.ndarray | None = None
 
 
 class Trajectory:
@@ -150,11 +158,13 @@ class Trajectory:
 def drive(config: Config) -> Iterator[Moment]:
     """Yields `config.frames` moments. The same config gives the same moments."""
     rng = np.random.default_rng([config.seed, 20231114])
-    varied = config.appearance == "varied"
+    varied = config.appearance != "default"
     setting = config.setting or (None if varied else "city")
     if setting is None:
         setting = str(rng.choice(SETTINGS, p=[0.28, 0.30, 0.17, 0.17, 0.08]))
     look = random_appearance(rng) if varied else Appearance()
+    if config.appearance == "harsh":
+        look = harsh(look, np.random.default_rng([config.seed, 20261124]))
     camera = _random_camera(rng, config.camera) if varied else config.camera
     fastest = {"city": 12.0, "residential": 9.5, "suburb": 13.0, "country": 14.0, "highway": 14.0}[setting]
     trajectory = Trajectory(rng, config.seconds, fastest if varied else 9.0)
@@ -168,6 +178,7 @@ def drive(config: Config) -> Iterator[Moment]:
         hard=config.hard,
         car=CarAhead(trajectory.s, trajectory.arrival),
     )
+    street = aged(street, config.road, np.random.default_rng([config.seed, 20261123]))
     d = -(min(lane, street.road.lanes[0] - 1) + 0.5) * street.road.lane_width
     yield from film(config, street, trajectory, lane=d, camera=camera, look=look)
 
@@ -179,7 +190,8 @@ def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float,
     assert calibration.T_base_camera is not None, "the rig knows its camera"
     tracer, noise, developer = Tracer(street.mesh), Noise(config.seed), Film(look, config.seed)
     T_base0_world = pose.inverse(trajectory.T_world_base(road, lane, 0.0))
-    detail = replace(config.detail, mirrors=True) if Hard.REFLECTING in config.hard else config.detail
+    mirrors = Hard.REFLECTING in config.hard or Aged.WET in config.road
+    detail = replace(config.detail, mirrors=True) if mirrors else config.detail
     flicker = None
     if Hard.FLICKER in config.hard:
         rng = np.random.default_rng([config.seed, 20261122])
@@ -207,7 +219,10 @@ def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float,
         frame = Frame(developer.develop(exposed), stamp, calibration, scan)
         twist = trajectory.twist(road, lane, t)
         hard = picture.hard if config.hard else None
-        yield Moment(frame, picture.depth, picture.markings, boxes, T_base0_world @ T_world_base, twist, hard)
+        visible, painted = picture.markings, None
+        if picture.wear is not None:
+            visible, painted = np.where(picture.wear >= 255 * VISIBLE, picture.markings, np.uint8(0)), picture.markings
+        yield Moment(frame, picture.depth, visible, boxes, T_base0_world @ T_world_base, twist, hard, painted, picture.wear)
 
 
 def _at(T_base_sensor: np.ndarray, twist: np.ndarray) -> np.ndarray:

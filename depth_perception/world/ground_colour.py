@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from depth_perception.world import ageing
 from depth_perception.world.paint import coverage
 from depth_perception.world.points import Points
 from depth_perception.world.street import COVERS, GroundLook, Street
@@ -67,6 +68,9 @@ def ground(p: Points, street: Street, noise: Noise) -> tuple[np.ndarray, np.ndar
         fill(beyond & (cover == k), paint)
     if road.kerb > 0:  # dirt in the gutter
         colour *= (1 - 0.25 * np.exp(-np.abs(away - road.half + 0.1) / 0.12) * (away < road.half) * ~crossing)[:, None]
+    if street.ageing is not None and street.ageing.patched:
+        i = np.flatnonzero(street_asphalt)
+        colour[i] *= (1 - 0.45 * ageing.repaired(street.ageing, s[i], d[i], blur=blur[i]))[:, None]
     kind = np.zeros(len(s), np.uint8)
     near = np.flatnonzero(away < road.half)
     if len(near):
@@ -74,13 +78,18 @@ def ground(p: Points, street: Street, noise: Noise) -> tuple[np.ndarray, np.ndar
         kind[near], share = coverage(street.paint, road, s[near], d[near], blur_s=long[near], blur_d=blur[near])
         on = share > 0
         i = near[on]
-        worn = noise.at(noise.cloud, s[i], d[i], texel=0.02) * 0.6 + noise.at(noise.fine, s[i], d[i], texel=0.01, blur=long[i]) * 0.6
-        left = np.clip(1.25 - 1.1 * street.paint.wear + worn * street.paint.wear - 0.25, 0.12, 1)
-        mix = (share[on] * left)[:, None]
+        mix = (share[on] * paint_left(street, s[i], d[i], noise, long[i]))[:, None]
         colour[i] = colour[i] * (1 - mix) + street.paint.colour * mix
     if look.wet > 0:
         colour *= (1 - 0.55 * wetness(street, s, d, noise))[:, None]
     return colour, kind
+
+
+def paint_left(street: Street, s: np.ndarray, d: np.ndarray, noise: Noise, blur: np.ndarray) -> np.ndarray:
+    """(N,) share 0..1 of its paint that a painted place still has; blur: (N,) metres along the road that a pixel covers."""
+    worn = noise.at(noise.cloud, s, d, texel=0.02) * 0.6 + noise.at(noise.fine, s, d, texel=0.01, blur=blur) * 0.6
+    share = np.clip(1.25 - 1.1 * street.paint.wear + worn * street.paint.wear - 0.25, 0.12, 1)
+    return share if street.ageing is None else share * ageing.left(street, s, d, noise, blur=blur)
 
 
 def wetness(street: Street, s: np.ndarray, d: np.ndarray, noise: Noise) -> np.ndarray:

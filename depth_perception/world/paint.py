@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -57,14 +58,23 @@ class Patch:
     text: str = ""
 
 
+class Damage(Protocol):
+    """What is left of single markings; see damage.Damage."""
+
+    def left(self, source: int, s: np.ndarray, d: np.ndarray, blur: np.ndarray) -> np.ndarray:
+        """(N,) share 0..1 of the paint left at road points; source: index among the lines, then the patches; blur: metres per pixel."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Paint:
-    """All markings of a road. colour: (3,) linear albedo of the lines; wear: 0 (new) .. 1 (nearly gone)."""
+    """All markings of a road. colour: (3,) linear albedo of the lines; wear: 0 (new) .. 1 (nearly gone); damage: to single markings."""
 
     lines: tuple[Line, ...]
     patches: tuple[Patch, ...]
     colour: np.ndarray
     wear: float
+    damage: Damage | None = None
 
 
 def coverage(
@@ -77,7 +87,7 @@ def coverage(
     """
     kind = np.zeros(len(s), np.uint8)
     share = np.zeros(len(s), np.float32)
-    for line in paint.lines:
+    for source, line in enumerate(paint.lines):
         at = np.flatnonzero(np.abs(d - line.d) < 0.5 * line.width + blur_d)
         if not len(at):
             continue
@@ -87,11 +97,15 @@ def coverage(
             cover = cover * _edge(0.5 * line.dash - np.abs(phase - 0.5 * line.dash), blur_s[at])
         if not line.through_crossings:
             cover = cover * ~road.in_crossing(s[at], 1.5)
+        if paint.damage is not None:
+            cover = cover * paint.damage.left(source, s[at], d[at], blur_s[at])
         _put(kind, share, at, cover, line.kind)
-    for patch in paint.patches:
+    for source, patch in enumerate(paint.patches, len(paint.lines)):
         at = np.flatnonzero((np.abs(s - patch.s) < 0.5 * patch.length + blur_s) & (np.abs(d - patch.d) < 0.5 * patch.width + blur_d))
         if len(at):
             cover = _patch(patch, (s[at] - patch.s) * patch.direction, (d[at] - patch.d) * patch.direction, blur_s[at], blur_d[at])
+            if paint.damage is not None:
+                cover = cover * paint.damage.left(source, s[at], d[at], blur_s[at])
             _put(kind, share, at, cover, patch.kind)
     return kind, share
 

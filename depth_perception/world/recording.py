@@ -1,7 +1,9 @@
 """A drive as a rosbag2: what a car would have recorded, and the truth beside it below /truth.
 
-/truth/depth: 32FC1, z in metres, NaN = sky. /truth/markings: mono8, ids of paint.Marking. /truth/hard: mono8, bits of hard.Hard, when
-something hard was asked for. /truth/odometry: pose and twist of the body. /truth/boxes: cars, people and cyclists, body frame.
+/truth/depth: 32FC1, z in metres, NaN = sky. /truth/markings: mono8, ids of paint.Marking. On an aged road that is what can still be seen;
+/truth/painted: mono8, what was painted, and /truth/wear: mono8, the share of 255 of its paint that is left. /truth/hard: mono8, bits of
+hard.Hard, when something hard was asked for. /truth/odometry: pose and twist of the body. /truth/boxes: cars, people and cyclists, body
+frame.
 """
 
 from __future__ import annotations
@@ -49,6 +51,9 @@ def _write_truth(bag: Writer, moment: Moment) -> None:
     stamp = moment.frame.stamp_ns
     bag.write("/truth/depth", messages.image(moment.depth, "32FC1", stamp_ns=stamp, frame_id="camera"), stamp)
     bag.write("/truth/markings", messages.image(moment.markings, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
+    if moment.painted is not None and moment.wear is not None:
+        bag.write("/truth/painted", messages.image(moment.painted, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
+        bag.write("/truth/wear", messages.image(moment.wear, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
     if moment.hard is not None:
         bag.write("/truth/hard", messages.image(moment.hard, "mono8", stamp_ns=stamp, frame_id="camera"), stamp)
     bag.write(

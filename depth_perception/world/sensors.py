@@ -10,9 +10,10 @@ import numpy as np
 from depth_perception.frame import BadInput, Calibration, Scan
 from depth_perception.geometry import camera, pose
 from depth_perception.geometry.deskew import deskew
-from depth_perception.world import hard, light
+from depth_perception.world import ageing, hard, light
 from depth_perception.world.appearance import Appearance
 from depth_perception.world.flicker import FlickerAt
+from depth_perception.world.ground_colour import paint_left
 from depth_perception.world.mesh import Material
 from depth_perception.world.mirrors import mirrored, reflectance
 from depth_perception.world.paint import coverage
@@ -105,12 +106,16 @@ class Lidar:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """light: (H, W, 3) float32 linear; depth: (H, W) float32 z in metres, NaN = sky; markings: (H, W) uint8; hard: (H, W) uint8, bits."""
+    """light: (H, W, 3) float32 linear; depth: (H, W) float32 z in metres, NaN = sky; markings: (H, W) uint8; hard: (H, W) uint8, bits.
+
+    wear: (H, W) uint8, what is left of the paint where there is or was some, of 255; None on a road that has not aged.
+    """
 
     light: np.ndarray
     depth: np.ndarray
     markings: np.ndarray
     hard: np.ndarray
+    wear: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,8 @@ def photograph(
     seen = hits.seen(direction, pixel)
     colour, gloss, kind = albedo(seen, street, noise)
     sunlit, open_sky = _light_reaching(tracer, hits, (height, width), look, detail)
+    if street.ageing is not None and street.ageing.shadowed:
+        sunlit = sunlit * ageing.shade(street.ageing, hits.points, light.sun_direction(look), noise)
     out = np.zeros((height * width, 3), np.float32)
     above = np.flatnonzero(~np.isfinite(hits.t))
     out[above] = light.sky(unit[above], look, noise)
@@ -182,7 +189,14 @@ def photograph(
         reflecting=spread(reflects),
         textureless=hard.even(picture, spread(bare)),
     )
-    return Picture(picture, depth, spread(kind), bits)
+    wear = None
+    if street.ageing is not None:
+        wear = np.zeros(len(kind), np.uint8)
+        i = np.flatnonzero(kind)
+        long = seen.blur[i] / np.maximum(seen.graze[i], 0.01)
+        wear[i] = np.rint(255 * paint_left(street, seen.coords[i, 0], seen.coords[i, 1], noise, long))
+        wear = spread(wear)
+    return Picture(picture, depth, spread(kind), bits, wear)
 
 
 def _light_reaching(tracer: Tracer, hits: Hits, shape: tuple[int, int], look: Appearance, detail: Detail) -> tuple[np.ndarray, np.ndarray]:

@@ -78,6 +78,16 @@ class GroundLook:
     wet: float = 0.0
 
 
+@dataclass(frozen=True)
+class Ageing:
+    """Strengths 0..1 of what has happened to a road since it was painted, see ageing.Aged; 0 = nothing."""
+
+    worn: float = 0.0
+    faded: float = 0.0
+    shadowed: float = 0.0
+    patched: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Street:
     """Everything there is.
@@ -87,6 +97,7 @@ class Street:
         boxes: boxes of parked cars, world frame.
         actors: what moves.
         styles: (S, 10) looks, see styles.Styles.
+        ageing: None = new; otherwise moments say what is left of the paint.
     """
 
     road: Road
@@ -96,3 +107,4 @@ class Street:
     boxes: tuple[Box, ...]
     actors: tuple[Actor, ...]
     styles: np.ndarray
+    ageing: Ageing | None = None

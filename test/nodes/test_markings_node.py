@@ -9,9 +9,10 @@ pytest.importorskip("onnx")
 
 from arithmetic import constant, node, write
 from cars import START, TENTH, info_at, scan_at, static_tf
-from worlds import CALIBRATION, T_BASE_CAMERA
+from worlds import CALIBRATION, T_BASE_CAMERA, T_BASE_LIDAR
 
 from depth_perception.bag import messages
+from depth_perception.frame import Scan
 from depth_perception.geometry import pose
 from depth_perception.systems import marking_classes, palette
 
@@ -48,6 +49,15 @@ def painted(i):
     return messages.image(image, "rgb8", stamp_ns=START + i * TENTH, frame_id="camera"), image[..., 0] > 128
 
 
+def level_road(i):
+    """A scan of nothing but road: where markings lie is the scan's to say, this depth network knows nothing of it."""
+    x, y = np.meshgrid(np.linspace(4, 25, 120), np.linspace(-6, 6, 80))
+    points = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
+    message = messages.points(Scan(pose.transform(pose.inverse(T_BASE_LIDAR), points).astype(np.float32), START + i * TENTH))
+    message.header.frame_id = "lidar"
+    return message
+
+
 def test_a_marking_is_masked_drawn_and_placed(start_car, markings_model):
     from sensor_msgs.msg import Image
 
@@ -58,6 +68,7 @@ def test_a_marking_is_masked_drawn_and_placed(start_car, markings_model):
     car.send("/tf_static", static_tf())
     car.send("camera_info", info_at(0))
     message, truth = painted(1)
+    car.send("points", level_road(1))
     car.send("image", message)
     car.until(lambda: car.observer.mask_stamps and car.observer.polygons and overlays, "mask, polygons and overlay")
     assert car.observer.mask_stamps == [START + TENTH]

@@ -156,7 +156,8 @@ def test_without_a_scan_the_road_is_where_the_config_says():
 @pytest.mark.parametrize("names, config, given, said", [
     (("both",), Config(), frame(scan_ns=None), "the LiDAR is silent, and there is no network for an image alone .the model has both"),
     (("cloud",), Config(), frame(scan_ns=None), "no network for an image alone"),
-    (("both", "image"), Config(modality="both"), frame(scan_ns=None), "modality is both"),
+    (("both", "image"), Config(modality="both"), frame(scan_ns=None),
+     "wanted an image and a scan for the modality both, but the LiDAR is silent"),
     (("image",), Config(modality="cloud"), frame(), "wanted a model of cloud, this one has image"),
     (("both",), Config(), frame(calibration=replace(CALIBRATION, T_camera_lidar=None)), "TF does not say where the LiDAR stands")])
 def test_no_network_for_what_is_there(names, config, given, said):

@@ -40,8 +40,8 @@ def test_an_own_palette_may_have_several_colours_of_a_class(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "word"), [
-    ("lane: [0, 0, 0]", "unknown class 'lane'"), ("arrow: [0, 0]", r"\[r, g, b\]"), ("arrow: [0, 0, 256]", r"\[r, g, b\]"), ("", "class names"),
-    ("arrow: [1, 1, 1]\ntext: [1, 1, 1]", "two classes"), ("[", "cannot be read")])
+    ("lane: [0, 0, 0]", "unknown class 'lane'"), ("arrow: [0, 0]", r"\[r, g, b\]"), ("arrow: [0, 0, 256]", r"\[r, g, b\]"),
+    ("", "class names"), ("arrow: [1, 1, 1]\ntext: [1, 1, 1]", "two classes"), ("[", "cannot be read")])
 def test_a_wrong_palette_is_refused_in_a_sentence(tmp_path, text, word):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(BadInput, match=word):

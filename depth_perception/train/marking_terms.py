@@ -1,0 +1,63 @@
+"""The terms of `train markings` (S4-b, S4-c)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depth_perception.losses.discrepancy import discrepancy
+from depth_perception.losses.lovasz import lovasz_softmax
+from depth_perception.samples.markings import IGNORE
+from depth_perception.train.branches import Branches
+from depth_perception.train.markings_config import Config
+
+
+def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, *, step: int, branches: Branches, weights: Tensor,
+          seed: int = 0) -> dict[str, Tensor]:
+    """The weighted terms of one batch.
+
+    data: `samples.markings.MarkingBatches`. weights: (classes,) of cross-entropy. The pixels that L_MMD compares depend on seed and step.
+    """
+    target = None if config.mode == "source" else data["target"]
+    (logits, features), second = branches(networks["markings"], data["image"], target)  # type: ignore[arg-type]
+    labels = data["labels"]
+    large = F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+    out = {"cross_entropy": F.cross_entropy(large, labels, weight=weights.to(large), ignore_index=IGNORE)}
+    if config.lovasz:
+        # Every other pixel of each row and column: sorting all of them would be most of the step.
+        out["lovasz"] = config.lovasz * lovasz_softmax(large[:, :, ::2, ::2].softmax(1), labels[:, ::2, ::2], ignore=IGNORE)
+    if second is None:
+        return out
+    answered, theirs = second
+    if config.mmd:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        small = labels[:, ::2, ::2]
+        ours = chosen(features, paint=(small > 0) & (small != IGNORE), count=config.pixels, balanced=config.balanced, generator=generator)
+        others = chosen(theirs, paint=answered.detach().argmax(1) > 0, count=config.pixels, balanced=config.balanced, generator=generator)
+        out["mmd"] = config.mmd_at(step) * discrepancy(ours, others)
+    if config.mode != "copy" and (config.entropy or config.pseudo):
+        probabilities = answered.softmax(1)
+        if config.entropy:
+            out["entropy"] = -config.entropy * (probabilities * probabilities.clamp_min(1e-6).log()).sum(1).mean()
+        if config.pseudo:
+            best, names = probabilities.detach().max(1)
+            names = torch.where(best > config.sure, names, torch.full_like(names, IGNORE))
+            loss = F.cross_entropy(answered, names, weight=weights.to(answered), ignore_index=IGNORE, reduction="sum")
+            out["pseudo"] = config.pseudo * loss / names.numel()
+    return out
+
+
+def chosen(features: Tensor, *, paint: Tensor, count: int, balanced: bool, generator: torch.Generator) -> Tensor:
+    """(count, C) features of random pixels, drawn with replacement; balanced: half of them from `paint`, where there is any.
+
+    features: (B, C, h, w); paint: (B, h, w) bool.
+    """
+    flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+    if not balanced:
+        return flat[torch.randint(len(flat), (count,), generator=generator).to(flat.device)]
+    is_paint = paint.reshape(-1)
+    groups = [group for group in (is_paint.nonzero()[:, 0], (~is_paint).nonzero()[:, 0]) if len(group)]
+    shares = [count // 2, count - count // 2] if len(groups) == 2 else [count]
+    drawn = [group[torch.randint(len(group), (n,), generator=generator).to(group.device)] for group, n in zip(groups, shares, strict=True)]
+    return flat[torch.cat(drawn)]
