@@ -16,9 +16,11 @@ EXAMPLE = "python -m depth_perception train depth --bag drive_1 drive_2 --out ou
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `train`."""
-    parser.add_argument("task", choices=["depth", "student"],
+    from depth_perception.commands import train_bev, train_markings
+
+    parser.add_argument("task", choices=["depth", "student", "contrast", "objects", "markings"],
                         help="what to learn; depth trains the pose network with it, student lets a student approximate a teacher as well")
-    parser.add_argument("--bag", nargs="+", required=True, help="rosbag2 directories or mcap files with images and a LiDAR")
+    parser.add_argument("--bag", nargs="+", default=[], help="rosbag2 directories or mcap files with images and a LiDAR")
     parser.add_argument("--out", required=True, metavar="DIR", help="the model directory to write; its last model stays until then")
     parser.add_argument("--network", choices=["student", "s1", "teacher"], help="the depth network (default: student)")
     parser.add_argument("--teacher", metavar="DIR", help="for student: a model of `train depth --network teacher`, which stays as it is")
@@ -35,10 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", metavar="YAML", help="calibration file instead of CameraInfo and TF")
     parser.add_argument("--profile", action="store_true", help="measure where the time of a step goes instead of training")
     parser.add_argument("--json", metavar="PATH", help="write the result's numbers here")
+    train_bev.add_arguments(parser)
+    train_markings.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, exports, writes the report."""
+    if args.task == "markings":
+        from depth_perception.commands import train_markings
+
+        return train_markings.run(args)
+    if args.task in ("contrast", "objects"):
+        from depth_perception.commands import train_bev
+
+        return train_bev.run(args)
     import dataclasses
 
     from depth_perception import model as models
@@ -48,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.train.distributed import joined
     from depth_perception.train.overrides import from_yaml
 
+    if not args.bag:
+        raise BadInput(f"--bag: `train {args.task}` needs bags, got none")
     if args.batch < 2:
         raise BadInput(f"--batch: wanted at least 2 (batch norm), got {args.batch}")
     if (args.task == "student") != (args.teacher is not None):
@@ -67,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     def finish(stage: Path, history: History) -> None:
         exported.append(export(stage, tell=print))
-        _page(stage, exported[0], history, args.command_line)
+        page(stage, exported[0], history, args.command_line)
 
     out = Path(args.out)
     with joined(config.fit.timeout_s) as world:
@@ -88,15 +102,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
               + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
         if history.best:
-            print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1]))
+            print("held-out frames, weights of " + scores(history.best) + "; the last weights, of " + scores(history.scores[-1]))
     return 0
 
 
-def _scores(scores: dict[str, float]) -> str:
+def scores(scores: dict[str, float]) -> str:
     return f"step {scores['step']}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "step")
 
 
-def _page(stage: Path, model: models.Model, history: History, command: str) -> None:
+def page(stage: Path, model: models.Model, history: History, command: str) -> None:
     """report/index.html in `stage`: figures, curves, depth pictures with their errors, lineage, configuration, command."""
     from depth_perception.report import page
 

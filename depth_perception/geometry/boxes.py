@@ -19,6 +19,7 @@ NAMES: dict[str, str | None] = {
     "car": "car", "van": "car", "truck": "truck", "bus": "truck", "pedestrian": "pedestrian", "person": "pedestrian",
     "person_sitting": "pedestrian", "cyclist": "cyclist", "dontcare": None, "misc": None, "tram": None,
 }
+ROAD_M = 0.15  # what is lower in a box is as well the road
 CHANNELS = 8  # x and y offset in cells, z in metres above the ground, log length, width, height, sin and cos of yaw
 
 
@@ -84,12 +85,13 @@ def overlap(a: Box3D, b: Box3D) -> float:
 
 
 def returns(box: Box3D, points: np.ndarray, *, margin: float = 0.1) -> int:
-    """How many of (N, 3) points, metres, lie in a box widened by `margin` metres."""
+    """How many of (N, 3) points, metres, lie in a box widened by `margin` metres; the road it stands on is not it."""
     reach = 0.5 * float(np.linalg.norm(box.size)) + margin
     near = points[(np.abs(points[:, 0] - box.centre[0]) < reach) & (np.abs(points[:, 1] - box.centre[1]) < reach)] - box.centre
     c, s = np.cos(box.yaw), np.sin(box.yaw)
     local = np.column_stack([c * near[:, 0] + s * near[:, 1], c * near[:, 1] - s * near[:, 0], near[:, 2]])
-    return int((np.abs(local) <= 0.5 * box.size + margin).all(1).sum())
+    inside = (np.abs(local) <= 0.5 * box.size + margin).all(1) & (local[:, 2] > ROAD_M - 0.5 * box.size[2])
+    return int(inside.sum())
 
 
 def in_view(box: Box3D, calibration: Calibration) -> bool:

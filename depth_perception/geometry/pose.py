@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from depth_perception.frame import BadInput
+
+MANY = 2000  # points; fewer are one thread's work to BLAS, too
 
 
 def from_rotation_vector(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
@@ -92,6 +95,9 @@ def fraction(T: np.ndarray, share: float) -> np.ndarray:
 
 def transform(T: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(4, 4) T_b_a, (..., 3) points in a -> (..., 3) points in b, of the points' dtype."""
+    if points.dtype == np.float32 and points.ndim == 2 and len(points) >= MANY:
+        # A matrix product waits for BLAS's threads: 0.4 ms for a scan on an idle machine, 40 ms where the cores have other work.
+        return cv2.transform(points[None], T[:3])[0]
     T = T.astype(points.dtype)
     return points @ T[:3, :3].T + T[:3, 3]
 

@@ -11,12 +11,17 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from depth_perception.frame import BadInput
+from depth_perception.networks.bev_cloud import BevCloud, BevCloudConfig
+from depth_perception.networks.bev_image import BevImage, BevImageConfig
 from depth_perception.networks.depth import DepthNet, DepthNetConfig
+from depth_perception.networks.markings import MarkingNet, MarkingNetConfig
+from depth_perception.networks.objects import ObjectsNet, ObjectsNetConfig
 from depth_perception.networks.pose import PoseNet, PoseNetConfig
 from depth_perception.networks.student import Student, StudentConfig
 from depth_perception.networks.teacher import Teacher, TeacherConfig
 
-CONFIGS = {DepthNet: DepthNetConfig, PoseNet: PoseNetConfig, Student: StudentConfig, Teacher: TeacherConfig}
+CONFIGS = {DepthNet: DepthNetConfig, PoseNet: PoseNetConfig, Student: StudentConfig, Teacher: TeacherConfig, MarkingNet: MarkingNetConfig,
+           BevImage: BevImageConfig, BevCloud: BevCloudConfig, ObjectsNet: ObjectsNetConfig}
 
 
 def entry(network: nn.Module) -> dict[str, Any]:

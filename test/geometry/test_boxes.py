@@ -84,7 +84,8 @@ def test_doors(wrong):
 
 def test_returns_in_a_box():
     box = car(yaw=np.pi / 2)  # 9 to 11 m ahead, up to 4 m to the left
-    points = np.array([[10, 3.9, 0.1], [10.9, 2, 1.4], [12, 2, 0.7], [10, 4.05, 0.7], [10, 4.2, 0.7], [10, 2, 1.7]], np.float32)
+    inside, road = [[10, 3.9, 0.2], [10.9, 2, 1.4], [10, 4.05, 0.7]], [[10, 2, 0.1]]
+    points = np.array([*inside, *road, [12, 2, 0.7], [10, 4.2, 0.7], [10, 2, 1.7]], np.float32)
     assert returns(box, points) == 3
     assert returns(box, points, margin=0.3) == 5
     assert returns(box, np.zeros((0, 3), np.float32)) == 0

@@ -1,0 +1,66 @@
+"""`train contrast` and `train objects`: what is learned from above, first without labels, then with a few."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+TASKS = ("contrast", "objects")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What only `train objects` takes."""
+    group = parser.add_argument_group("train objects", "--init takes a model of train contrast or of train objects")
+    group.add_argument("--modality", nargs="+", choices=["image", "cloud", "both"], help="the models to learn, side by side (default: all)")
+    group.add_argument("--labels", metavar="TOPIC|DIR|FILE", help="boxes: a topic of the bags or KITTI label files (default: /truth/boxes)")
+    group.add_argument("--frames", type=int, metavar="N", help="learn from so many labelled frames only, spread evenly")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains, exports, writes the report."""
+    import dataclasses
+
+    from depth_perception import model as models
+    from depth_perception.commands.train import page, scores
+    from depth_perception.export import export
+    from depth_perception.frame import BadInput
+    from depth_perception.train import contrast, objects
+    from depth_perception.train.history import Budget, History
+    from depth_perception.train.overrides import from_yaml
+
+    if not args.bag:
+        raise BadInput(f"--bag: `train {args.task}` needs bags, got none")
+    if args.batch < 2:
+        raise BadInput(f"--batch: wanted at least 2 (batch norm), got {args.batch}")
+    if args.task == "contrast" and (args.modality or args.labels or args.frames is not None):
+        raise BadInput("--modality, --labels, --frames: `train objects` takes them, `train contrast` learns without labels")
+    exported: list[models.Model] = []
+
+    def finish(stage: Path, history: History) -> None:
+        exported.append(export(stage, tell=print))
+        page(stage, exported[0], history, args.command_line)
+
+    out = Path(args.out)
+    how: dict[str, Any] = {
+        "budget": Budget(args.steps, args.minutes), "batch": args.batch, "seed": args.seed, "init": args.init, "resume": args.resume,
+        "command": args.command_line, "then": finish, "topics": args.image_topic, "points_topic": args.points_topic,
+        "calibration": args.calibration}
+    if args.task == "contrast":
+        config = contrast.Config()
+        history = contrast.train(args.bag, out, config=from_yaml(config, args.config) if args.config else config, **how)
+    else:
+        asked = from_yaml(objects.Config(), args.config) if args.config else objects.Config()
+        if args.modality:
+            asked = dataclasses.replace(asked, modalities=tuple(args.modality))
+        history = objects.train(args.bag, out, config=asked, labels=args.labels, frames=args.frames, **how)
+    result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
+              "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
+              "export": exported[0].lineage["export"]}
+    if args.json:
+        models.write_atomically(Path(args.json), models.as_json(result))
+    print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
+          + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
+    if history.best:
+        print("held-out frames, weights of " + scores(history.best) + "; the last weights, of " + scores(history.scores[-1]))
+    return 0

@@ -1,0 +1,96 @@
+"""Drives in bags as what the markings systems see of them: masks, depth and poses, image by image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from depth_perception import bag as bags
+from depth_perception import decode, engine
+from depth_perception.bag import poses as bag_poses
+from depth_perception.evaluation.offline import _bits, _Images, depth_system
+from depth_perception.frame import BadInput, Frame
+from depth_perception.geometry import pose
+from depth_perception.model import Model
+from depth_perception.systems.markings import Config, Markings, MarkingsOutput
+from depth_perception.systems.missing_markings import Pose
+
+
+def markings_system(model: Model, *, config: Config | None = None, threads: int = 2) -> Markings:
+    """The system of a model of `train markings`, its engine proven; BadInput for a model of another kind."""
+    if model.kind != "markings":
+        raise BadInput(f"model {model.path}: wanted one of markings (`train markings` makes it), it is one of {model.kind}")
+    return Markings(engine.load(model, "markings", threads=threads), height=model.height, width=model.width, config=config or Config())
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a bag's masks, depth and poses come from.
+
+    Attributes:
+        masks: topic of mono8 class ids, instead of a model. depth: topic of depth images, instead of a model.
+        poses: topic of odometry or poses, or PARENT:CHILD of TF; None: the only one that the bag has.
+        frame: name of the frame that the poses are in.
+    """
+
+    masks: str | None = None
+    depth: str | None = None
+    poses: str | None = None
+    frame: str = "map"
+
+
+def passed(
+    path: str | Path, *, sources: Sources, markings_model: Model | None = None, depth_model: Model | None = None, **options: Any
+) -> Iterator[tuple[Frame, MarkingsOutput, Pose | None]]:
+    """Every image of a bag; no pose where the bag has none at that time. BadInput when masks or poses are nowhere."""
+    if sources.masks is None and markings_model is None:
+        raise BadInput("masks: wanted a markings model, or --masks with a topic of masks")
+    reader = bags.FrameReader(path, pairing="latest", **options)
+    known = bag_poses.find(bags.Bag(path), sources.poses)
+    T_moving_base = _T_moving_base(known.frame, reader)
+    system = markings_system(markings_model) if markings_model is not None and sources.masks is None else Markings(_none, height=1, width=1)
+    masks = _Images(str(path), sources.masks, _bits, "--masks") if sources.masks else None
+    depths = _Images(str(path), sources.depth, decode.depth_image, "--depth") if sources.depth else None
+    depth_of: Callable[[Frame], np.ndarray] | None = None
+    if depths is None and depth_model is not None:
+        estimate = depth_system(depth_model)
+
+        def depth_of(frame: Frame) -> np.ndarray:
+            return estimate.step(frame).depth
+
+    for frame in tqdm(reader, desc=str(path), unit="frame", disable=not sys.stderr.isatty()):
+        depth = depths.at(frame.stamp_ns) if depths is not None else depth_of(frame) if depth_of is not None else None
+        at, inside = known.at(np.array([frame.stamp_ns], np.int64))
+        here = Pose(at[0] @ T_moving_base, frame.stamp_ns, sources.frame) if inside[0] else None
+        T_odom_base = None if here is None else here.T_map_base
+        if masks is None:
+            yield frame, system.step(frame, depth=depth, T_odom_base=T_odom_base), here
+            continue
+        mask = masks.at(frame.stamp_ns)
+        if mask is not None:
+            yield frame, system.given(frame, np.ascontiguousarray(mask), depth=depth, T_odom_base=T_odom_base), here
+    for sentence in reader.report():
+        print(f"{path}: skipped {sentence}", file=sys.stderr)
+
+
+def _none(**_: np.ndarray) -> dict[str, np.ndarray]:
+    raise AssertionError("masks are given")
+
+
+def _T_moving_base(moving: str, reader: bags.FrameReader) -> np.ndarray:
+    """(4, 4) body -> the frame that the poses move."""
+    base = reader.calibration.base_frame
+    if moving.lstrip("/") == base.lstrip("/"):
+        return np.eye(4)
+    if moving in ("camera", reader.calibration.frame_id) and reader.calibration.T_base_camera is not None:
+        return pose.inverse(reader.calibration.T_base_camera)
+    T = reader.tree.between(moving, base)
+    if T is None:
+        raise BadInput(f"poses: they move {moving!r}, and {reader.tree.gap(moving, base)}")
+    return T

@@ -1,0 +1,96 @@
+"""What both recipes of S3 share: bags -> frames, what the networks want of them, and pretrained weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from depth_perception import model
+from depth_perception.bag import Bag, FrameReader
+from depth_perception.bag.labels import labels
+from depth_perception.frame import BadInput
+from depth_perception.networks.bev_image import BevImageConfig
+from depth_perception.samples.bev_batches import Layout
+from depth_perception.samples.bev_frames import BevFrameConfig, BevFrames
+from depth_perception.train.fit import FREE
+from depth_perception.train.leave_end import but_the_end
+
+
+def read(bags: Sequence[str | Path], config: BevFrameConfig, *, validate: float, topics: Sequence[str] = (), labelled: bool = False,
+         source: str | None = None, **reading: Any) -> tuple[BevFrames, list[str]]:
+    """The frames of bags, each of its cameras in `topics` a drive of its own (claim 14), and sentences on bags that give nothing.
+
+    labelled, source: wants labels, see bag.labels.labels. BadInput when no bag gives anything.
+    """
+    frames, warnings = BevFrames(config, validate=validate, labelled=labelled), []
+    last: BadInput | None = None
+    for bag in bags:
+        cameras = [topic for topic in topics if topic in Bag(bag).topics] if topics else [None]
+        if not cameras:
+            raise BadInput(f"bag {bag}: has no image topic {' or '.join(topics)}")
+        for camera in cameras:
+            name = f"bag {bag}" + (f" {camera}" if camera and len(cameras) > 1 else "")
+            reader = FrameReader(bag, pairing="nearest", image_topic=camera, **reading)
+            known = labels(reader, source) if labelled else None
+            try:
+                frames.add(but_the_end(reader, reader, config.leave_end) if config.leave_end else reader, name=name, labels=known)
+            except BadInput as reason:  # one bag without a LiDAR ends no training of a fleet
+                last = reason
+                warnings.append(str(reason))
+    if not frames.frames and last is not None:
+        raise last
+    for sentence in warnings:
+        print(f"warning: {sentence}", file=sys.stderr)
+    dropped = {reason: count for reason, count in frames.dropped.items() if count}
+    if dropped:
+        print("left out: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()), flush=True)
+    return frames, warnings
+
+
+def layout(image: BevImageConfig, *, height: int, width: int, canonical_focal_px: float, classes: tuple[str, ...] = ()) -> Layout:
+    """What networks with this image side want of a frame."""
+    deepest = 2 ** (image.layers[-1] + 1)
+    if height % deepest or width % deepest or min(height, width) < deepest:
+        raise BadInput(f"network input: wanted sides divisible by {deepest}, got {width}x{height}")
+    return Layout(height, width, canonical_focal_px, image.depths, image.stride, image.grid, image.fusion == "height", classes)
+
+
+def fill(network: nn.Module, file: Path, *, option: str, prefix: str = "") -> None:
+    """A network's weights from a file, under `prefix` there; heads of the contrast that only one of both has are left as they are."""
+    try:
+        found = {name.removeprefix(prefix): value for name, value in load_file(file).items() if name.startswith(prefix)}
+        wanted = {name for name in network.state_dict() if not name.startswith("project.")}
+        missing, unknown = network.load_state_dict({name: value for name, value in found.items() if name in network.state_dict()},
+                                                   strict=False), set(found) - set(network.state_dict())
+        lacking = wanted & set(missing.missing_keys) | {name for name in unknown if not name.startswith("project.")}
+        if lacking:
+            raise BadInput(f"{option} {file}: does not fit {type(network).__name__}: {sorted(lacking)[0]}")
+    except (RuntimeError, SafetensorError, OSError) as error:
+        raise BadInput(f"{option} {file}: does not fit {type(network).__name__}: {str(error).splitlines()[0]}") from error
+
+
+def identity(asked: dict[str, Any], origin: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a resumed run must share with the one before, by the option that says it."""
+    asked = asked | {"fit": {name: value for name, value in asked["fit"].items() if name not in FREE}}
+    return {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], **more, **_named(asked)}
+
+
+def _named(asked: dict[str, Any], of: str = "the configuration's ") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in asked.items():
+        out |= _named(value, f"{of}{name}.") if isinstance(value, dict) else {f"{of}{name}": value}
+    return out
+
+
+def opened(option: str, path: str | Path, kinds: tuple[str, ...]) -> model.Model:
+    """A model directory of one of these kinds, which `option` gave."""
+    found = model.load(path)
+    if found.kind not in kinds:
+        raise BadInput(f"{option} {path}: wanted a model of kind {' or '.join(kinds)}, it is of kind {found.kind}")
+    return found

@@ -1,0 +1,198 @@
+"""The recipe of `train contrast`: image and cloud networks from pairs of target points, without labels (S3).
+
+    python -m depth_perception train contrast --bag drive_1 drive_2 --out out/contrast --minutes 10
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depth_perception import model
+from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.losses.contrast import contrast
+from depth_perception.losses.depth_distribution import depth_distribution
+from depth_perception.networks.bev_cloud import BevCloud, BevCloudConfig
+from depth_perception.networks.bev_image import BevImage, BevImageConfig
+from depth_perception.networks.load import build, entry, weights
+from depth_perception.samples.bev_batches import BevBatches, BevSampleConfig, Layout, held_out
+from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig
+from depth_perception.train import bev, pictures
+from depth_perception.train.device import home, onto
+from depth_perception.train.fit import Budget, FitConfig, History, Validation, fit
+from depth_perception.train.lineage import lineage
+from depth_perception.train.logbook import Logbook
+from depth_perception.train.retrieval import embedded, retrieval
+from depth_perception.train.stage import staged
+
+NETWORKS = ("bev_image", "bev_cloud")
+
+
+@dataclass(frozen=True)
+class Config:
+    """S3's pretraining: contrast * InfoNCE (claims 8, 9) + depth * cross-entropy of the depth distribution (claim 5).
+
+    temperature: tau. contrast 0 trains the depth distribution alone; depth 0 leaves it as --init has it.
+    literal: only the features at target points are lifted, as claims 3 and 6 have it; otherwise all of them are, and the targets are read
+    from the map. blank: images show nothing: what is then learned, positions alone tell.
+    validate: the first share of every bag is held out and scored; the weights that find most targets again are the model.
+    """
+
+    height: int = 128
+    width: int = 416
+    canonical_focal_px: float = ranged(240.0, 1, 1e5)
+    contrast: float = ranged(1.0, 0, 1e3)
+    depth: float = ranged(1.0, 0, 1e3)
+    temperature: float = ranged(0.07, 1e-3, 10)
+    literal: bool = False
+    blank: bool = False
+    validate: float = ranged(0.1, 0, 0.5)
+    validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
+    image: BevImageConfig = field(default_factory=BevImageConfig)
+    cloud: BevCloudConfig = field(default_factory=BevCloudConfig)
+    frames: BevFrameConfig = field(default_factory=BevFrameConfig)
+    samples: BevSampleConfig = field(default_factory=lambda: BevSampleConfig(apart_deg=10.0, apart_m=4.0))
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not (self.image.embedding == self.cloud.embedding > 0):
+            raise BadInput(f"embedding: wanted one size above 0 for both sides, got {self.image.embedding} and {self.cloud.embedding}")
+        if self.image.grid != self.cloud.grid:
+            raise BadInput(f"grid: wanted the same for both sides, got {self.image.grid} and {self.cloud.grid}")
+        if not self.contrast and not self.depth:
+            raise BadInput("contrast, depth: wanted one of them above 0, else nothing is learned")
+
+    def layout(self) -> Layout:
+        """What the networks want of a frame."""
+        return bev.layout(self.image, height=self.height, width=self.width, canonical_focal_px=self.canonical_focal_px)
+
+
+def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 4, seed: int = 0,
+          init: str | Path | None = None, resume: bool = False, command: str = "", topics: Sequence[str] = (),
+          then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
+    """Trains on bags and writes a model directory of kind "contrast": weights, manifest, report/.
+
+    init: a model of `train contrast`, whose networks it goes on with. topics: image topics, for bags with several cameras (claim 14).
+    reading, then: as of train.depth.train.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"--out {out}: wanted a directory, it is a file")
+    torch.manual_seed(seed)
+    config, networks = new_networks(config, init)
+    layout = config.layout()
+    frames, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, **reading)
+    batches = BevBatches(frames.frames, layout, config.samples, batch=batch, seed=seed, pairs=True)
+    origin = lineage(bags, command)
+    same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init)})
+    history = fit(
+        networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
+        resume=resume, identity=same, validation=validation(networks, frames.held_out, config), describe=batches.describe,
+        logbook=lambda step: Logbook(out / "tensorboard", step=step))
+    origin |= {"seed": seed, "batch": batch, "windows": len(frames.frames), "held_out": len(frames.held_out),
+               "dropped": {name: count for name, count in frames.dropped.items() if count}, "warnings": warnings,
+               "init": init and str(init), **said(history, config)}
+    with staged(out) as stage:
+        write(networks, stage, config, origin)
+        pictures.curve(history.rows, stage / "report" / "curve.png")
+        if history.scores:
+            pictures.curve(history.scores, stage / "report" / "held_out.png")
+        if then is not None:
+            then(stage, history)
+    return history
+
+
+def new_networks(config: Config, init: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
+    """{"bev_image", "bev_cloud"}, fresh or those of a model of kind contrast, and the configuration that they have."""
+    if init is None:
+        return config, nn.ModuleDict({"bev_image": BevImage(config.image), "bev_cloud": BevCloud(config.cloud)})
+    start = bev.opened("--init", init, ("contrast",))
+    config = taken(config, start, init)
+    networks = nn.ModuleDict({"bev_image": BevImage(config.image), "bev_cloud": BevCloud(config.cloud)})
+    for name in NETWORKS:
+        bev.fill(networks[name], start.weights(name), option="--init")
+    return config, networks
+
+
+def taken(config: Config, start: model.Model, init: str | Path) -> Config:
+    """A configuration with the networks of a model; BadInput where it asks for others."""
+    for name, field_name, default in (("bev_image", "image", BevImageConfig()), ("bev_cloud", "cloud", BevCloudConfig())):
+        theirs: Any = build(name, start.networks[name]).config
+        if getattr(config, field_name) not in (default, theirs):
+            raise BadInput(f"--init {init}: its {name} network has {theirs}, the configuration asks for {getattr(config, field_name)}")
+        config = replace(config, **{field_name: theirs})
+    size = (start.height, start.width, start.canonical_focal_px)
+    if size != (config.height, config.width, config.canonical_focal_px):
+        raise BadInput(f"--init {init}: its input is {start.width}x{start.height} at {start.canonical_focal_px:g} px, the configuration's "
+                       f"{config.width}x{config.height} at {config.canonical_focal_px:g} px")
+    return config
+
+
+def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The weighted terms of one batch."""
+    out: dict[str, Tensor] = {}
+    if not config.contrast:
+        _, depth = networks["bev_image"].seen(data["image"])  # type: ignore[operator]
+    else:
+        image, cloud, depth = embedded(networks, data, literal=config.literal, blank=config.blank)
+        out["contrast"] = config.contrast * contrast(image.flatten(0, 1).float(), cloud.flatten(0, 1).float(), data["target"].flatten(),
+                                                     temperature=config.temperature)
+    if config.depth:
+        out["depth"] = config.depth * depth_distribution(depth.float(), data["depth"])
+    return out
+
+
+def validation(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Config) -> Validation | None:
+    """Scores of held-out frames: "missed" (1 - top1 of retrieval), "top5", and the cross-entropy of the depth distribution."""
+    if not frames:
+        return None
+    layout = config.layout()
+
+    def scores(step: int) -> dict[str, float]:
+        out = {"depth": depth_score(networks, frames, layout, most=config.validate_frames, blank=config.blank)}
+        if config.contrast:
+            found = retrieval(networks, frames, layout, most=config.validate_frames, literal=config.literal, blank=config.blank)
+            out |= {"missed": 1 - found["top1"], "top5": found["top5"], "candidates": found["candidates"]}
+        return {name: round(value, 5) for name, value in out.items()}
+
+    return Validation(scores, "missed" if config.contrast else "depth")
+
+
+@torch.no_grad()
+def depth_score(networks: nn.ModuleDict, frames: Sequence[BevFrame], layout: Layout, *, most: int, blank: bool = False) -> float:
+    """Mean cross-entropy of the depth distribution on frames as they are."""
+    values = []
+    for made in held_out(frames, layout, most=most):
+        data = onto(home(networks), made)
+        image = torch.full_like(data["image"], 0.5) if blank else data["image"]
+        values.append(float(depth_distribution(networks["bev_image"].seen(image)[1], data["depth"])))  # type: ignore[operator]
+    return sum(values) / len(values)
+
+
+def said(history: History, config: Any) -> dict[str, Any]:
+    """What the manifest tells of a training."""
+    return {"steps": history.step, "minutes": round(history.elapsed_s / 60, 2),
+            "losses": {name: round(value, 5) for name, value in history.mean().items()}, "best": history.best,
+            "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries, "recipe": asdict(config)}
+
+
+def write(networks: nn.ModuleDict, out: Path, config: Config, lineage: dict[str, Any]) -> model.Model:
+    """Weights and manifest.json into `out`."""
+    image, cloud = config.image, config.cloud
+    depth = [1, len(image.depths), config.height // image.stride, config.width // image.stride]
+    described = {
+        "bev_image": {**entry(networks["bev_image"]), "inputs": image.inputs(config.height, config.width),
+                      "outputs": {"features": image.features(), "depth": depth}},
+        "bev_cloud": {**entry(networks["bev_cloud"]), "inputs": cloud.inputs(), "outputs": {"features": cloud.features()}},
+    }
+    written = model.Model(out, "contrast", described, config.height, config.width, config.canonical_focal_px, lineage)
+    for name in NETWORKS:
+        model.write_atomically(out / f"{name}.safetensors", weights(networks[name]))
+    model.save_manifest(written)
+    return written

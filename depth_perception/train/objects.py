@@ -1,0 +1,197 @@
+"""The recipe of `train objects`: the three models of S3 that find things, from an image, a cloud or both ([0005]-[0010]).
+
+    python -m depth_perception train objects --init out/contrast --bag labelled_1 labelled_2 --out out/objects --minutes 10
+    python -m depth_perception train objects --modality image --bag drive --labels kitti/label_2 --out out/camera --steps 20
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depth_perception import model
+from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.losses import centres
+from depth_perception.losses.depth_distribution import depth_distribution
+from depth_perception.networks.load import build, entry, weights
+from depth_perception.networks.objects import MODALITIES, ObjectsNet, ObjectsNetConfig
+from depth_perception.samples.bev_batches import BevBatches, BevSampleConfig, Layout, held_out
+from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig
+from depth_perception.train import bev, pictures
+from depth_perception.train.contrast import said
+from depth_perception.train.device import home, onto
+from depth_perception.train.fit import Budget, FitConfig, History, Validation, fit
+from depth_perception.train.lineage import lineage
+from depth_perception.train.logbook import Logbook
+from depth_perception.train.stage import staged
+
+
+@dataclass(frozen=True)
+class Config:
+    """Per modality: heat * focal loss of the centres + boxes * error of the boxes there + depth * cross-entropy of the depth distribution,
+    where the labelled frames have a scan (0: labels alone).
+
+    modalities: the models that are trained, side by side; each has its own backbones, from --init or fresh. in_view: only where the camera
+    looks something is asked for, of every model: labels of images tell nothing of what is beside them. False: the cloud's models
+    answer for all around, where the labels do.
+    validate: the first share of every bag is held out and scored; the
+    weights with the least loss there are the model.
+    """
+
+    height: int = 128
+    width: int = 416
+    canonical_focal_px: float = ranged(240.0, 1, 1e5)
+    modalities: tuple[str, ...] = MODALITIES
+    heat: float = ranged(1.0, 0, 1e3)
+    boxes: float = ranged(2.0, 0, 1e3)
+    box_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    depth: float = ranged(0.3, 0, 1e3)
+    in_view: bool = True
+    validate: float = ranged(0.1, 0, 0.5)
+    validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
+    network: ObjectsNetConfig = field(default_factory=ObjectsNetConfig)
+    frames: BevFrameConfig = field(default_factory=BevFrameConfig)
+    samples: BevSampleConfig = field(default_factory=BevSampleConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.modalities or set(self.modalities) - set(MODALITIES) or len(set(self.modalities)) < len(self.modalities):
+            raise BadInput(f"modalities: wanted some of {', '.join(MODALITIES)}, each once, got {', '.join(self.modalities) or 'none'}")
+        if len(self.box_weights) != 8 or not min(self.box_weights) >= 0:
+            raise BadInput(f"box_weights: wanted eight of at least 0, got {self.box_weights}")
+
+    def layout(self) -> Layout:
+        """What the networks want of a frame."""
+        image = replace(self.network.image, grid=self.network.grid, depths=self.network.depths)
+        return bev.layout(image, height=self.height, width=self.width, canonical_focal_px=self.canonical_focal_px,
+                          classes=self.network.classes)
+
+
+def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 4, seed: int = 0,
+          init: str | Path | None = None, labels: str | None = None, frames: int | None = None, resume: bool = False, command: str = "",
+          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
+    """Trains on labelled bags and writes a model directory of kind "objects" with a network per modality.
+
+    init: a model of `train contrast`, for the backbones, or of `train objects`, for everything that it has. labels: see bag.labels.
+    frames: so many labelled frames, spread evenly; None: all. reading, then: as of train.depth.train.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"--out {out}: wanted a directory, it is a file")
+    torch.manual_seed(seed)
+    config, networks = new_networks(config, init)
+    found, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, labelled=True, source=labels, **reading)
+    if frames is not None:
+        found.fewer(frames)
+    if not any(frame.labels for frame in found.frames):
+        raise BadInput(f"--bag: wanted labelled things in view, there are none in all {len(found.frames)} frames to learn from")
+    batches = BevBatches(found.frames, config.layout(), config.samples, batch=batch, seed=seed, labels=True)
+    origin = lineage(bags, command)
+    same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init),
+                                                   "--labels": labels, "--frames": frames})
+    history = fit(
+        networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
+        resume=resume, identity=same, validation=validation(networks, found.held_out, config), describe=batches.describe,
+        logbook=lambda step: Logbook(out / "tensorboard", step=step))
+    origin |= {"seed": seed, "batch": batch, "windows": len(found.frames), "held_out": len(found.held_out),
+               "labels": sum(len(frame.labels or ()) for frame in found.frames),
+               "dropped": {name: count for name, count in found.dropped.items() if count}, "warnings": warnings,
+               "init": init and str(init), **said(history, config)}
+    with staged(out) as stage:
+        write(networks, stage, config, origin)
+        pictures.curve(history.rows, stage / "report" / "curve.png")
+        if history.scores:
+            pictures.curve(history.scores, stage / "report" / "held_out.png")
+        if then is not None:
+            then(stage, history)
+    return history
+
+
+def new_networks(config: Config, init: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
+    """{modality: network}, fresh or from a model of kind contrast or objects, and the configuration that they have."""
+    start = None if init is None else bev.opened("--init", init, ("contrast", "objects"))
+    if start is not None:
+        config = _taken(config, start, init)
+    networks = nn.ModuleDict({name: ObjectsNet(replace(config.network, modality=name)) for name in config.modalities})
+    if start is None:
+        return config, networks
+    for name, network in networks.items():
+        assert isinstance(network, ObjectsNet)
+        if name in start.networks:
+            bev.fill(network, start.weights(name), option="--init")
+            continue
+        for backbone in network.config.backbones:
+            if start.kind == "contrast":
+                bev.fill(getattr(network, backbone), start.weights(f"bev_{backbone}"), option="--init")
+            elif backbone in start.networks:
+                bev.fill(getattr(network, backbone), start.weights(backbone), option="--init", prefix=f"{backbone}.")
+            else:
+                raise BadInput(f"--init {init}: wanted a model for {name}, it is for {', '.join(start.networks)}")
+    return config, networks
+
+
+def _taken(config: Config, start: model.Model, init: str | Path | None) -> Config:
+    """A configuration with the networks of a model; BadInput where it asks for others."""
+    networks = {name: build(name, words).config for name, words in start.networks.items()}
+    theirs: Any
+    if start.kind == "contrast":
+        image, cloud = networks["bev_image"], networks["bev_cloud"]
+        theirs = replace(ObjectsNetConfig(), grid=image.grid, depths=image.depths, image=image, cloud=cloud,  # type: ignore[union-attr]
+                         classes=config.network.classes, head=config.network.head)
+    else:
+        theirs = replace(next(iter(networks.values())), modality=ObjectsNetConfig().modality)  # type: ignore[type-var]
+    if config.network not in (ObjectsNetConfig(classes=config.network.classes, head=config.network.head), theirs):
+        raise BadInput(f"--init {init}: its networks have {theirs}, the configuration asks for {config.network}")
+    size = (start.height, start.width, start.canonical_focal_px)
+    if size != (config.height, config.width, config.canonical_focal_px):
+        raise BadInput(f"--init {init}: its input is {start.width}x{start.height} at {start.canonical_focal_px:g} px, the configuration's "
+                       f"{config.width}x{config.height} at {config.canonical_focal_px:g} px")
+    return replace(config, network=theirs)
+
+
+def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The weighted terms of one batch: those of every modality added up."""
+    out: dict[str, Tensor] = {}
+    for name, network in networks.items():
+        assert isinstance(network, ObjectsNet)
+        shown = [data[each] for each in network.config.inputs(config.height, config.width)]
+        heat, boxes, _, depth = network.with_depth(*shown)
+        counts = data["in_view"] if config.in_view or name == "image" else torch.ones_like(data["in_view"])
+        out[f"{name}_heat"] = config.heat * centres.heat(heat.float(), data["heat"], counts)
+        out[f"{name}_boxes"] = config.boxes * centres.boxes(boxes.float(), data["boxes"], data["centres"] * counts,
+                                                            weights=config.box_weights)
+        if depth is not None and config.depth:
+            out[f"{name}_depth"] = config.depth * depth_distribution(depth.float(), data["depth"])
+    return out
+
+
+def validation(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Config) -> Validation | None:
+    """The terms on held-out frames as they are, and "loss", their sum without depth; that one chooses."""
+    if not any(frame.labels for frame in frames):
+        return None
+
+    def scores(step: int) -> dict[str, float]:
+        rows = [{name: float(value) for name, value in terms(networks, onto(home(networks), made), config).items()}
+                for made in held_out(frames, config.layout(), most=config.validate_frames, labels=True)]
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        mean["loss"] = sum(value for name, value in mean.items() if not name.endswith("depth"))
+        return {name: round(value, 5) for name, value in mean.items()}
+
+    return Validation(scores, "loss")
+
+
+def write(networks: nn.ModuleDict, out: Path, config: Config, lineage: dict[str, Any]) -> model.Model:
+    """Weights and manifest.json into `out`."""
+    described = {name: {**entry(network), "inputs": network.config.inputs(config.height, config.width),  # type: ignore[operator, union-attr]
+                        "outputs": network.config.outputs()} for name, network in networks.items()}  # type: ignore[operator, union-attr]
+    written = model.Model(out, "objects", described, config.height, config.width, config.canonical_focal_px, lineage)
+    for name, network in networks.items():
+        model.write_atomically(out / f"{name}.safetensors", weights(network))
+    model.save_manifest(written)
+    return written

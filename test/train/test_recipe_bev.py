@@ -1,0 +1,279 @@
+"""`train contrast` and `train objects` on a street whose things are known."""
+
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import street_from_above as street
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from depth_perception import model
+from depth_perception.__main__ import main
+from depth_perception.engine import Engine
+from depth_perception.frame import BadInput
+from depth_perception.networks.bev_image import BevImageConfig
+from depth_perception.samples.bev_batches import BevBatches, held_out
+from depth_perception.samples.bev_frames import BevFrames
+from depth_perception.train import bev, contrast, objects
+from depth_perception.train.history import Budget
+from depth_perception.train.retrieval import retrieval
+
+CONTRAST = street.tiny(contrast.Config(validate=0.25))
+OBJECTS = street.tiny(objects.Config(validate=0.25))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bags():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bev, "FrameReader", lambda path, **options: street.frames())
+        patch.setattr(bev, "labels", lambda reader, source=None: street.boxes)
+        yield
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    file = tmp_path_factory.mktemp("bags") / "street.mcap"
+    file.write_bytes(b"a bag")
+    return file
+
+
+@pytest.fixture(scope="module")
+def pretrained(bag, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "contrast"
+    contrast.train([bag], out, config=CONTRAST, budget=Budget(steps=3), batch=2, command="as typed")
+    return out
+
+
+def street_frames(**options):
+    frames = BevFrames(**options)
+    frames.add(street.frames(), labels=street.boxes if options.get("labelled") else None)
+    return frames
+
+
+def test_both_networks_and_the_depth_distribution_learn_from_pairs():
+    frames = street_frames()
+    torch.manual_seed(0)
+    config = replace(CONTRAST, fit=replace(CONTRAST.fit, learning_rate=0.01))
+    _, networks = contrast.new_networks(config)
+    before = {name: value.clone() for name, value in networks.state_dict().items()}
+    batches = BevBatches(frames.frames, config.layout(), config.samples, batch=4, seed=0, pairs=True)
+    optimiser = torch.optim.AdamW(networks.parameters(), lr=0.01)
+    rows = []
+    for step in range(25):
+        losses = contrast.terms(networks, batches(step), config)
+        assert set(losses) == {"contrast", "depth"}
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+        rows.append({name: value.item() for name, value in losses.items()})
+    mean = {name: (np.mean([row[name] for row in rows[:5]]), np.mean([row[name] for row in rows[-5:]])) for name in rows[0]}
+    assert mean["depth"][1] < 0.8 * mean["depth"][0] and mean["contrast"][1] < mean["contrast"][0] - 0.2
+    moved = {name.split(".")[0] for name, value in networks.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"bev_image", "bev_cloud"}, "claim 8: both networks are adjusted"
+
+
+def test_the_literal_lift_sees_target_points_alone():
+    frames = street_frames()
+    torch.manual_seed(0)
+    data = BevBatches(frames.frames, CONTRAST.layout(), CONTRAST.samples, batch=2, seed=0, pairs=True)(0)
+    _, networks = contrast.new_networks(CONTRAST)
+    networks.eval()
+    content, depth = networks["bev_image"].seen(data["image"])
+    beside = content * data["at_targets"] + 100 * (1 - data["at_targets"])  # what is no target says something else
+    seen = [networks["bev_image"].lifted(each * data["at_targets"], depth, data["polar"]) for each in (content, beside)]
+    assert torch.allclose(*seen) and 0 < data["at_targets"].mean() < 0.9
+    losses = contrast.terms(networks, data, replace(CONTRAST, literal=True))
+    assert losses["contrast"].item() != contrast.terms(networks, data, CONTRAST)["contrast"].item()
+
+
+def test_retrieval_counts_what_is_found():
+    frames = street_frames().frames
+
+    class Knowing(torch.nn.Module):
+        """Says where it was asked, so that every target finds itself."""
+
+        def __init__(self, wrong):
+            super().__init__()
+            self.wrong, self.weight = wrong, torch.nn.Parameter(torch.zeros(1))
+
+        def seen(self, image):
+            return image, image
+
+        def lifted(self, content, depth, polar, heights=None):
+            return self.grid(len(content))
+
+        def grid(self, count):
+            y, x = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
+            return torch.stack([x, y, torch.full_like(x, 0.3)])[None].repeat(count, 1, 1, 1)
+
+        def forward(self, pillars):
+            return self.grid(len(pillars))
+
+        def project(self, features):
+            return features.roll(self.wrong, 1)
+
+    layout = CONTRAST.layout()
+    right = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(0)}), frames, layout, candidates=12, most=2)
+    assert right["top1"] == 1.0 and right["candidates"] == 12 and right["frames"] == 2 and right["chance"] == pytest.approx(1 / 12)
+    wrong = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(1)}), frames, layout, candidates=12, most=2)
+    assert wrong["top1"] == 0.0
+    none = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(0)}), frames, layout, candidates=9999, least=9999)
+    assert none["frames"] == 0 and np.isnan(none["top1"])
+
+
+def test_contrast_writes_a_model_that_says_what_it_is(pretrained):
+    found = model.load(pretrained)
+    assert found.kind == "contrast" and list(found.networks) == ["bev_image", "bev_cloud"]
+    assert found.networks["bev_image"]["inputs"] == {"image": [1, 3, 64, 128], "polar": [1, 16, 16, 2]}
+    assert found.networks["bev_cloud"]["outputs"] == {"features": [1, 8, 16, 16]}
+    assert {"contrast", "depth"} == set(found.lineage["losses"]) and found.lineage["held_out"] == 2
+    assert found.lineage["best"]["step"] in (0, 3) and 0 <= found.lineage["best"]["missed"] <= 1
+    assert found.lineage["bags"][0]["name"] == "street.mcap" and found.lineage["command"] == "as typed"
+    assert any("project" in name for name in load_file(pretrained / "bev_image.safetensors"))
+
+
+def test_the_same_steps_give_the_same_weights_and_no_other_run_goes_on_with_them(bag, pretrained, tmp_path):
+    contrast.train([bag], tmp_path / "m", config=CONTRAST, budget=Budget(steps=3), batch=2)
+    one, two = (load_file(path / "bev_image.safetensors") for path in (pretrained, tmp_path / "m"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(BadInput, match="temperature"):
+        contrast.train([bag], tmp_path / "m", config=replace(CONTRAST, temperature=0.1), budget=Budget(steps=6), batch=2, resume=True)
+    history = contrast.train([bag], tmp_path / "m", config=CONTRAST, budget=Budget(steps=4), batch=2, resume=True)
+    assert history.step == 4 and len(history.rows) == 4
+
+
+def test_objects_start_from_the_contrast_or_from_nothing(bag, pretrained, tmp_path):
+    config, networks = objects.new_networks(OBJECTS, pretrained)
+    assert config.network.image.embedding == 16, "the pretrained networks' own configuration"
+    mine, theirs = networks["both"].image.state_dict(), load_file(pretrained / "bev_image.safetensors")
+    assert set(theirs) - set(mine) == {name for name in theirs if name.startswith("project.")}
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    cloud = load_file(pretrained / "bev_cloud.safetensors")
+    assert torch.equal(networks["cloud"].cloud.state_dict()["down.0.weight"], cloud["down.0.weight"])
+    history = objects.train([bag], tmp_path / "o", config=OBJECTS, budget=Budget(steps=2), batch=2, init=pretrained, frames=3)
+    wanted = {f"{name}_{term}" for name in ("image", "both") for term in ("heat", "boxes", "depth")} | {"cloud_heat", "cloud_boxes"}
+    assert set(history.mean()) == wanted
+    found = model.load(tmp_path / "o")
+    assert found.kind == "objects" and list(found.networks) == ["image", "cloud", "both"] and found.lineage["windows"] == 3
+    assert list(found.networks["both"]["inputs"]) == ["image", "polar", "pillars"] and list(found.networks["cloud"]["inputs"]) == ["pillars"]
+    assert found.networks["image"]["outputs"] == {"heat": [1, 4, 16, 16], "boxes": [1, 8, 16, 16], "features": [1, 8, 16, 16]}
+    assert found.networks["cloud"]["config"]["classes"] == ["car", "truck", "pedestrian", "cyclist"]
+
+    again, same = objects.new_networks(replace(OBJECTS, modalities=("both", "cloud")), tmp_path / "o")
+    assert set(same) == {"both", "cloud"} and again.network == config.network
+    trained = load_file(tmp_path / "o" / "both.safetensors")
+    assert all(torch.equal(value, trained[name]) for name, value in same["both"].state_dict().items())
+
+
+def test_a_model_learns_where_things_are():
+    frames = street_frames(labelled=True)
+    torch.manual_seed(0)
+    config = replace(OBJECTS, modalities=("cloud",))
+    _, networks = objects.new_networks(config)
+    batches = BevBatches(frames.frames, config.layout(), config.samples, batch=4, seed=0, labels=True)
+    optimiser = torch.optim.AdamW(networks.parameters(), lr=0.02)
+    for step in range(40):
+        losses = objects.terms(networks, batches(step), config)
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+    networks.eval()
+    data = next(held_out(frames.frames, config.layout(), most=1, labels=True))
+    with torch.no_grad():
+        heat, boxes, _ = networks["cloud"](data["pillars"])
+    car = street.GRID.coarser(2).cells(street.CAR.centre[None])[0]
+    found = int((heat[0, 0] * data["in_view"][0, 0]).argmax())
+    assert max(abs(found // 16 - car // 16), abs(found % 16 - car % 16)) <= 1
+    assert abs(boxes[0, 3].flatten()[car].item() - np.log(4.0)) < 0.8
+
+
+def test_only_what_the_camera_sees_is_asked_for():
+    data = BevBatches(street_frames(labelled=True).frames, OBJECTS.layout(), OBJECTS.samples, batch=2, seed=0, labels=True)(0)
+    torch.manual_seed(0)
+    _, networks = objects.new_networks(OBJECTS)
+    networks.eval()
+    plain = objects.terms(networks, data, OBJECTS)
+    beside = {**data, "heat": torch.where(data["in_view"].bool(), data["heat"], 0.7)}
+    same = objects.terms(networks, beside, OBJECTS)
+    assert all(torch.equal(plain[name], same[name]) for name in plain)
+    around = objects.terms(networks, beside, replace(OBJECTS, in_view=False))
+    assert torch.equal(around["image_heat"], plain["image_heat"]) and around["cloud_heat"].item() != plain["cloud_heat"].item()
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"modalities": ()}, "modalities: wanted some of image, cloud, both"),
+    ({"modalities": ("image", "image")}, "each once"),
+    ({"box_weights": (1.0,)}, "box_weights: wanted eight"),
+])
+def test_what_cannot_be_learned_is_refused(change, said):
+    with pytest.raises(BadInput, match=said):
+        replace(OBJECTS, **change)
+
+
+def test_models_that_do_not_fit_are_named(bag, pretrained, tmp_path):
+    train = {"config": OBJECTS, "budget": Budget(steps=1), "batch": 2}
+    other = replace(OBJECTS, network=replace(OBJECTS.network, image=BevImageConfig(width=16)))
+    with pytest.raises(BadInput, match="the configuration asks for"):
+        objects.train([bag], tmp_path / "x", **{**train, "config": other}, init=pretrained)
+    with pytest.raises(BadInput, match="its input is 128x64"):
+        objects.train([bag], tmp_path / "x", **{**train, "config": replace(OBJECTS, height=128)}, init=pretrained)
+    objects.train([bag], tmp_path / "camera", **{**train, "config": replace(OBJECTS, modalities=("image",))}, init=pretrained)
+    with pytest.raises(BadInput, match="wanted a model for cloud, it is for image"):
+        objects.new_networks(replace(OBJECTS, modalities=("cloud",)), tmp_path / "camera")
+    with pytest.raises(BadInput, match="wanted a model of kind contrast, it is of kind objects"):
+        contrast.new_networks(CONTRAST, tmp_path / "camera")
+    with pytest.raises(BadInput, match="divisible by 32"):
+        replace(CONTRAST, height=72).layout()
+
+
+def test_bags_without_lidar_or_labels_end_with_a_sentence(bag, tmp_path, monkeypatch):
+    train = {"config": OBJECTS, "budget": Budget(steps=1), "batch": 2}
+    with monkeypatch.context() as patch:
+        patch.setattr(bev, "labels", lambda reader, source=None: lambda frame, number: ())
+        with pytest.raises(BadInput, match="wanted labelled things in view, there are none in all"):
+            objects.train([bag], tmp_path / "x", **train)
+    with monkeypatch.context() as patch:
+        patch.setattr(bev, "FrameReader", lambda path, **options: street.frames(scan=False))
+        with pytest.raises(BadInput, match="no LiDAR scan"):
+            objects.train([bag], tmp_path / "x", **train)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_bag_that_teaches_nothing_ends_no_training_of_others(bag, tmp_path, monkeypatch, capsys):
+    drives = iter([street.frames(scan=False), street.frames()])
+    monkeypatch.setattr(bev, "FrameReader", lambda path, **options: next(drives))
+    contrast.train([bag, bag], tmp_path / "m", config=CONTRAST, budget=Budget(steps=1), batch=2)
+    assert "no LiDAR scan" in capsys.readouterr().err
+    assert "no LiDAR scan" in model.load(tmp_path / "m").lineage["warnings"][0]
+
+
+def test_as_typed_on_a_command_line(bag, tmp_path, capsys):
+    grid = {"rows": 32, "columns": 32}
+    sides = {"image": {"channels": [4, 4, 6, 6, 6], "width": 8, "wider": [8], "depths": [2.0, 4.0, 8.0, 16.0], "grid": grid},
+             "cloud": {"stem": 4, "width": 8, "wider": [8], "deeper": [1, 1], "grid": grid}}
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump({"height": 64, "width": 128, "fit": {"threads": 1}, **sides}))
+    given = ["--bag", str(bag), "--steps", "2", "--batch", "2", "--json", str(tmp_path / "n.json")]
+    assert main(["train", "contrast", *given, "--config", str(file), "--out", str(tmp_path / "c")]) == 0
+    file.write_text(yaml.safe_dump({"height": 64, "width": 128, "fit": {"threads": 1}}))
+    command = ["train", "objects", *given, "--init", str(tmp_path / "c"), "--config", str(file), "--out", str(tmp_path / "o"),
+               "--modality", "image", "both"]
+    assert main([*command, "--frames", "4"]) == 0
+    assert "2 steps" in capsys.readouterr().out and json.loads((tmp_path / "n.json").read_text())["steps"] == 2
+    found = model.load(tmp_path / "o")
+    assert list(found.networks) == ["image", "both"] and found.lineage["windows"] == 4
+    assert list(Engine(found.onnx("both"), device="cpu").outputs) == ["heat", "boxes", "features"]
+    if find_spec("tensorrt_rtx"):
+        assert all(each["tensorrt_lacks"] == [] for each in found.lineage["export"]["variants"]["fp32"].values())
+    assert "street.mcap" in (tmp_path / "o" / "report" / "index.html").read_text()
+    for wrong, said in ((["--frames", "99"], "--frames: wanted 1 to"), (["--init", str(tmp_path / "o")], "")):
+        assert main([*command, *wrong]) == (2 if said else 0)
+        assert said in capsys.readouterr().err
+    assert main(["train", "contrast", *given, "--modality", "image", "--out", str(tmp_path / "c")]) == 2
+    assert main(["train", "objects", "--out", str(tmp_path / "c")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-2].startswith("train: --modality") and said[-1].startswith("train: --bag")
