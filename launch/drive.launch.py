@@ -10,7 +10,7 @@ from launch.actions import OpaqueFunction
 from depth_perception.nodes.launching import Bringup, declared, transport
 
 ARGUMENTS = (
-    "image", "camera_info", "points", "namespace", "params_file", "model", "engine", "composed",
+    "image", "camera_info", "points", "namespace", "params_file", "systems", "model", "engine", "composed",
     "bag", "rate", "record", "rviz", "respawn", "use_sim_time", "log_level",
 )  # fmt: skip
 

@@ -10,7 +10,8 @@ from depth_perception.frame import BadInput
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO, POINT_CLOUD, TRANSFORMS = "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
 # What this package publishes itself: a bag that was recorded while driving holds it too.
-_OUTPUTS = ("depth/image", "depth/confidence", "depth/camera_info", "bev/points", "markings/mask")
+_OUTPUTS = ("depth/image", "depth/confidence", "depth/camera_info", "bev/points", "bev/features", "markings/mask", "markings/confidence",
+            "markings/overlay")
 _DEPTH_ENCODINGS = ("32FC1", "16UC1")
 
 

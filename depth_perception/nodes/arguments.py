@@ -30,6 +30,7 @@ TOPICS = {
 
 # Values of the nodes' parameters of the same name; empty: what params_file says.
 PARAMETERS = {
+    "systems": Argument("some of depth, odometry, bev, objects and markings; empty: what params_file says, else the first three"),
     "model": Argument("model directory; empty: what params_file says, else the shipped one"),
     "engine": Argument("where networks run; empty: what params_file says", "", ("", "auto", "cpu", "cuda", "tensorrt")),
 }
@@ -57,9 +58,13 @@ OUTPUTS = {
     "depth_node": ("depth/image", "depth/camera_info", "depth/confidence", "depth/scale"),
     "odometry_node": ("odometry",),
     "bev_node": ("bev/points", "bev/grid"),
+    "objects_node": ("objects", "objects/detections", "bev/features"),
+    "markings_node": ("markings/mask", "markings/confidence", "markings/overlay", "markings/polygons", "markings/defects"),
 }
+SYSTEMS = ("depth", "odometry", "bev")  # what is started where `systems` is empty
 # The outputs in any namespace, and the system's own topics: what a bag of an earlier drive holds and must not be played into a new one.
 NOT_PLAYED = (
-    r"(/.*)?/(depth/(image|camera_info|confidence|scale)|odometry|bev/(points|grid)|[^/]+/latency_ms|[^/]+/transition_event)"
+    r"(/.*)?/(depth/(image|camera_info|confidence|scale)|odometry|bev/(points|grid|features)|objects(/detections)?"
+    r"|markings/(mask|confidence|overlay|polygons|defects)|[^/]+/latency_ms|[^/]+/transition_event)"
     r"|/(diagnostics|rosout|parameter_events|clock)"
 )

@@ -5,6 +5,7 @@ Arguments are read when launch runs (`OpaqueFunction`), so that a bag can tell i
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from depth_perception.frame import BadInput
 from depth_perception.model import share_directory
-from depth_perception.nodes.arguments import ARGUMENTS, NOT_PLAYED, OUTPUTS, PARAMETERS, TOPICS
+from depth_perception.nodes.arguments import ARGUMENTS, NOT_PLAYED, OUTPUTS, PARAMETERS, SYSTEMS, TOPICS
 from depth_perception.nodes.transport import profile_variables
 
 PATHS = {"bag", "record", "out", "path", "params_file", "model"}
@@ -88,7 +89,7 @@ class Bringup:
 
     def perception(self) -> Iterator[Node]:
         """The nodes: `drive`, or one process for each system."""
-        for name in ("drive",) if self._is("composed") else OUTPUTS:
+        for name in self._nodes:
             yield Node(
                 package="depth_perception",
                 executable=name,
@@ -106,7 +107,7 @@ class Bringup:
     def player(self) -> Iterator[Node]:
         """The bag, when there is one: it starts when the nodes listen, and everything ends soon after it."""
         if bag := self.given.get("bag"):
-            listeners = ["drive"] if self._is("composed") else list(OUTPUTS)
+            listeners = list(self._nodes)
             listeners += ["recorder"] if self._record else []
             yield Node(
                 package="depth_perception",
@@ -121,9 +122,8 @@ class Bringup:
     def recorder(self) -> Iterator[Node]:
         """Inputs, outputs and what else is played, when they are to be recorded."""
         if path := self._record:
-            names = ("drive",) if self._is("composed") else OUTPUTS
-            topics = [*self.topics, *(output for outputs in OUTPUTS.values() for output in outputs)]
-            topics += [*(f"{name}/latency_ms" for name in names), "/tf", "/tf_static", "/diagnostics"]
+            topics = [*self.topics, *self._outputs]
+            topics += [*(f"{name}/latency_ms" for name in self._nodes), "/tf", "/tf_static", "/diagnostics"]
             topics += sorted(set(self.played) - set(self.topics.values()) - set(topics))
             yield recorder(path, topics, namespace=self.given["namespace"], remappings=list(self.topics.items()),
                            use_sim_time=self._sim_time, on_exit=_end_with if self.given.get("bag") else None)  # fmt: skip
@@ -147,6 +147,26 @@ class Bringup:
         )
 
     @property
+    def _nodes(self) -> list[str]:
+        """Executables: `drive`, or one for each system."""
+        return ["drive"] if self._is("composed") else self._systems
+
+    @property
+    def _outputs(self) -> list[str]:
+        """What they publish; vision_msgs is not everywhere."""
+        topics = [output for name in self._systems for output in OUTPUTS[name]]
+        return [topic for topic in topics if topic != "objects/detections" or importlib.util.find_spec("vision_msgs")]
+
+    @property
+    def _systems(self) -> list[str]:
+        """The executable of each system."""
+        systems = self.given.get("systems", "").split() or SYSTEMS
+        if unknown := [system for system in systems if f"{system}_node" not in OUTPUTS]:
+            known = ", ".join(name.removesuffix("_node") for name in OUTPUTS)
+            raise BadInput(f"systems:={self.given['systems']}: wanted some of {known} with spaces between, got {unknown[0]!r}")
+        return [f"{system}_node" for system in systems]
+
+    @property
     def _record(self) -> str:
         return self.given.get("record") or self.given.get("out", "")
 
@@ -160,6 +180,8 @@ class Bringup:
     def _parameters(self) -> dict[str, Any]:
         """What the arguments say beyond params_file."""
         values: dict[str, Any] = {name: ParameterValue(self.given[name], value_type=str) for name in PARAMETERS if self.given[name]}
+        if not self._is("composed"):
+            values.pop("systems", None)  # each node has its own
         values |= {"use_sim_time": True} if self._sim_time else {}
         return values | ({"input.compressed": True} if self.compressed else {})
 
