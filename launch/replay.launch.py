@@ -9,7 +9,8 @@ from launch.actions import OpaqueFunction
 from depth_perception.nodes.launching import Bringup, declared, transport
 
 ARGUMENTS = (
-    "bag", "out", "image", "camera_info", "points", "namespace", "params_file", "systems", "model", "engine", "composed", "rate", "log_level",
+    "bag", "out", "image", "camera_info", "points", "namespace", "params_file", "systems", "model", "engine", "composed", "rate",
+    "log_level",
 )  # fmt: skip
 
 

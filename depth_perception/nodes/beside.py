@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rclpy.node import Node
 
 from depth_perception.frame import BadInput, Frame
 from depth_perception.nodes.mailbox import Mailbox
@@ -45,8 +46,8 @@ class Beside:
 
     Args:
         name: of the system: the prefix of its parameters, and the kind of its model.
+        node: whose log it writes to.
         config: gives the system's Config as the parameters have it.
-        warn, error: told of a change that a person wants to know, and of a defect.
     Attributes:
         published, missed: outputs that somebody took, frames that came while it worked.
         recent_ms: from an image's arrival to the output's publication, the last hundred.
@@ -55,8 +56,8 @@ class Beside:
 
     patience_s: float | None = None
 
-    def __init__(self, name: str, config: Callable[[], Any], warn: Callable[[str], object], error: Callable[[str], object]) -> None:
-        self.name, self._config, self._warn, self._error = name, config, warn, error
+    def __init__(self, name: str, node: Node, config: Callable[[], Any]) -> None:
+        self.name, self._node, self._config = name, node, config
         self.networks: Networks | None = None
         self.published = self._frames = 0
         self.recent_ms: deque[float] = deque(maxlen=100)
@@ -159,5 +160,5 @@ class Beside:
             except BadInput as error:
                 source.skip(f"{self.name}: {error}")
             except Exception as error:  # a defect of ours costs a frame, not the drive
-                self._error(traceback.format_exc())
+                self._node.get_logger().error(traceback.format_exc())
                 source.skip(f"{self.name}: internal error: {type(error).__name__}: {' '.join(str(error).split())}")

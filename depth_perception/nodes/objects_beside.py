@@ -76,7 +76,7 @@ class ObjectsBeside(Beside):
 
     def _publish(self, output: objects.ObjectsOutput, outputs: Outputs) -> bool:
         for sentence in output.said:
-            self._warn(sentence)
+            self._node.get_logger().warning(sentence)
         self.said = [objects.SAYS[output.modality]] if output.modality != "both" and self._could_both() else []
         taken = outputs.send("objects", lambda: encode_objects.markers(output))
         taken |= outputs.send("detections", lambda: encode_objects.detections(output))

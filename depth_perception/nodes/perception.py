@@ -158,8 +158,7 @@ class Perception(LifecycleNode):
         try:
             loaded = self.load_networks()
             for name in BESIDE.keys() & loaded.keys():
-                logger = self.get_logger()
-                self._beside[name] = BESIDE[name](name, lambda name=name: configs[name], logger.warning, logger.error)
+                self._beside[name] = BESIDE[name](name, self, lambda name=name: configs[name])
                 self._beside[name].use(loaded[name])
             self._outputs = Outputs(self, self._publishes)
         except BadInput as error:

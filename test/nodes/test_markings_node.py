@@ -1,5 +1,7 @@
 """Road markings over real DDS: the mask, the picture, and each marking as a line on the road."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from depth_perception.bag import messages
 from depth_perception.frame import Scan
 from depth_perception.geometry import pose
 from depth_perception.systems import marking_classes, palette
+from depth_perception.systems.network_input import focal_ratio
 
 ZEBRA = marking_classes.ZEBRA
 HEIGHT, WIDTH = 64, 128
@@ -84,6 +87,93 @@ def test_a_marking_is_masked_drawn_and_placed(start_car, markings_model):
     assert (stamp, name) == (START + TENTH, "zebra crossing")
     np.testing.assert_allclose([ring[:, 0].min(), ring[:, 0].max()], [8, 11], atol=0.7)
     np.testing.assert_allclose([ring[:, 1].min(), ring[:, 1].max()], [-1, 2], atol=0.4)
+
+
+@pytest.fixture(scope="module")
+def depth_model(tmp_path_factory):
+    """A depth network that knows the level road by heart, and a pose network for a car that stands."""
+    K = CALIBRATION.K
+    rows = (np.arange(32) + 0.5) * CALIBRATION.height / 32 - 0.5
+    down = (rows - K[1, 2]) / K[1, 1]
+    metres = np.where(down > 0.02, T_BASE_CAMERA[2, 3] / np.maximum(down, 0.02), 80.0)
+    canonical = 40.0
+    depth = np.broadcast_to((metres / focal_ratio(CALIBRATION, height=32, canonical_focal_px=canonical))[:, None], (32, 64))
+    seen = {"image": [1, 3, 32, 64]}
+
+    def unchanging(name, inputs, values):
+        return {"nodes": [node("ReduceMean", ["image"], ["mean"], keepdims=0), node("Mul", ["mean", "nothing"], ["zero"]),
+                          node("Add", ["values", "zero"], [name])], "inputs": inputs, "outputs": {name: list(values.shape)},
+                "constants": [constant("nothing", np.zeros(1, np.float32)), constant("values", values.astype(np.float32))], "config": {}}
+
+    still = unchanging("pose", seen | {"neighbour": [1, 3, 32, 64]}, np.zeros((1, 6)))
+    still["nodes"][0] = node("ReduceMean", ["neighbour"], ["mean"], keepdims=0)
+    networks = {"depth": unchanging("depth", seen, depth[None, None]), "pose": still}
+    return write(tmp_path_factory.mktemp("models") / "level", "depth", networks, height=32, width=64, canonical_focal_px=canonical)
+
+
+def reference(name, x, y):
+    """A zebra crossing of the map, 3 x 3 m from (x, y)."""
+    shape = {"type": "Polygon", "coordinates": [[[x, y], [x + 3, y], [x + 3, y + 3], [x, y + 3], [x, y]]]}
+    return {"type": "Feature", "id": name, "geometry": shape, "properties": {"class": "zebra crossing"}}
+
+
+def map_of(folder, frame):
+    """The painted rectangle, and one beside it that nobody painted."""
+    known = {"type": "FeatureCollection", "frame": frame, "features": [reference("here", 8, -1), reference("gone", 8, 2.5)]}
+    (folder / "map.geojson").write_text(json.dumps(known))
+    return folder / "map.geojson"
+
+
+def whereabouts(i, frame="map"):
+    from nav_msgs.msg import Odometry
+
+    message = Odometry()
+    stamp = START + i * TENTH
+    message.header.stamp.sec, message.header.stamp.nanosec, message.header.frame_id = stamp // 10**9, stamp % 10**9, frame
+    message.pose.pose.orientation.w = 1.0
+    return message
+
+
+@pytest.mark.parametrize("frame", ["map", "odom"])
+def test_what_the_map_has_and_the_road_has_not_is_told(start_car, markings_model, depth_model, tmp_path, frame):
+    from nav_msgs.msg import Odometry
+
+    report = tmp_path / "report.geojson"
+    parameters = [f"markings.model:={markings_model}", f"markings.map:={map_of(tmp_path, frame)}", f"markings.report:={report}"]
+    car = start_car(model=depth_model, executable="markings_node", parameters=parameters, systems=["markings"])
+    localization = car.observer.create_publisher(Odometry, "/localization", 10)
+    car.until_listening()
+    if frame == "map":
+        car.until(lambda: localization.get_subscription_count() == 1, "the node to ask for localization")
+    car.send("/tf_static", static_tf())
+    car.send("camera_info", info_at(0))
+    for i in range(1, 24):
+        if frame == "map":
+            localization.publish(whereabouts(i))
+        car.send("points", level_road(i))
+        car.send("image", painted(i)[0])
+        car.until(lambda i=i: START + i * TENTH in car.observer.mask_stamps, f"the mask of image {i}")
+    car.until(lambda: any("gone: missing" in text for _, texts in car.observer.defects for text in texts), "what is missing")
+    assert not any("here" in text for _, texts in car.observer.defects for text in texts)
+    assert car.close() == 0
+    said = {feature["id"]: feature["properties"]["verdict"] for feature in json.loads(report.read_text())["features"]}
+    assert said == {"here": "intact", "gone": "missing"}
+
+
+def test_without_a_pose_there_is_no_verdict_and_the_reason_is_told(start_car, markings_model, depth_model, tmp_path):
+    parameters = [f"markings.model:={markings_model}", f"markings.map:={map_of(tmp_path, 'map')}"]
+    car = start_car(model=depth_model, executable="markings_node", parameters=parameters, systems=["markings"]).until_listening()
+    car.send("camera_info", info_at(0))
+    car.send("image", painted(1)[0])
+    car.until(lambda: "markings: no verdicts: no pose in 'map', the map's frame" in car.observer.message, "the reason in /diagnostics")
+
+
+def test_a_map_that_is_none_is_refused(start_car, markings_model, tmp_path):
+    (tmp_path / "map.geojson").write_text("{}")
+    parameters = [f"markings.model:={markings_model}", f"markings.map:={tmp_path / 'map.geojson'}", "autostart:=false"]
+    car = start_car(executable="markings_node", parameters=parameters, systems=["markings"])
+    assert not car.change_state("configure")
+    car.until(lambda: "map.geojson" in car.observer.message, "the reason in /diagnostics")
 
 
 def test_what_nobody_listens_to_is_not_made(start_car, markings_model):
