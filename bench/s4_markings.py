@@ -8,7 +8,8 @@
     done
     python -m bench.s4_markings --source road/source_* --target road/target_* --held road/held_* --steps 400 --seeds 1 2 3 --out out/s4
 
-Every variant is `train markings` with the same pictures, the same steps, the same recolouring of the source and the same seeds.
+Every variant is `train markings` with the same pictures, the same steps, the same recolouring of the source and the same seeds, from
+nothing or from the same --init (best a longer training in mode `source`).
 `statistics` is siamese without its loss: what the target's batch statistics do alone. --real: folders of images/ and masks/ that are scored
 too, paint against no paint. Printed and in OUT/table.json: means over the seeds and their deviation, and the mean change in points
 against source-only with the same seed. A run that OUT has already is not done again, so a bench that was cut off goes on.
@@ -51,7 +52,7 @@ def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
         (place / "config.yaml").write_text(yaml.safe_dump(config))
         train(place / "train.log", "--source", *args.source, "--target", *args.target, "--config", str(place / "config.yaml"),
               "--steps", str(args.steps), "--batch", str(args.batch), "--seed", str(seed), "--out", str(place / "model"),
-              "--json", str(place / "train.json"))
+              "--json", str(place / "train.json"), *(["--init", args.init] if args.init else []))
         trained = json.loads((place / "train.json").read_text())
         found = {"variant": variant, "seed": seed, "steps": trained["steps"], "minutes": trained["minutes"]}
     opened = model.load(place / "model")
@@ -123,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--config", help="YAML over the defaults of `train markings`, for every variant")
+    parser.add_argument("--init", help="start all of them from this model: the minutes go into what differs")
     parser.add_argument("--out", required=True)
     args = parser.parse_args(argv)
     runs = [done(args, variant, seed) for seed in args.seeds for variant in args.variants]

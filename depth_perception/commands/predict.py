@@ -1,10 +1,10 @@
-"""`predict depth IMAGE...|DIR|BAG --out DIR`: depth files and pictures."""
+"""`predict {depth,objects,markings} IMAGE...|DIR|BAG --out DIR`: what a model says of images, as files and pictures."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "depth of images, a folder of images, or a bag: NAME.npy in metres and a colour picture"
+HELP = "depth, objects or road markings of images, a folder of images, or a bag: as numbers, and as pictures"
 EXAMPLE = "python -m depth_perception predict depth photos/ --focal 721 --out out/depth"
 
 
@@ -12,55 +12,145 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract's flags."""
     from depth_perception.commands.evaluate import add_topic_arguments
 
-    parser.add_argument("what", choices=["depth"])
+    parser.add_argument("what", choices=["depth", "objects", "markings"])
     parser.add_argument("inputs", nargs="+", metavar="IMAGE|DIR|BAG")
-    parser.add_argument("--out", required=True, help="folder for NAME.npy (float32, metres, NaN = none) and NAME.png")
-    parser.add_argument("--model", help="model directory (default: the shipped student)")
+    parser.add_argument("--out", required=True, help="folder for NAME.npy (depth: float32, metres, NaN = none) or NAME.json (objects), "
+                        "and NAME.png; markings: NAME.png (class ids), NAME_overlay.png and NAME.json")
+    parser.add_argument("--model", help="model directory (default: the shipped one)")
+    parser.add_argument("--modality", choices=["auto", "both", "image", "cloud"], help="objects: what to find them in (default: auto)")
     parser.add_argument(
         "--focal",
         type=float,
         help="focal length of plain images in pixels; without it the camera the network was trained for is assumed, and said",
     )
+    parser.add_argument("--map", metavar="MAP", help="markings of bags: judge them by this reference map, into OUT/defects.geojson")
+    parser.add_argument("--depth-model", metavar="DIR", help="--map: model that sees what hides the road (default: the shipped student)")
+    parser.add_argument("--poses", metavar="NAME", help="--map: topic of poses, or PARENT:CHILD of TF (default: the only one there is)")
+    parser.add_argument("--frame", default="map", help="--map: name of the frame that the poses are in (default map)")
     add_topic_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes two files per image."""
+    from depth_perception import model as models
+    from depth_perception.frame import BadInput
+
+    if args.focal is not None and not 0 < args.focal < 1e6:
+        raise BadInput(f"--focal: wanted pixels, got {args.focal}")
+    if args.what == "objects":
+        return _objects(args, models.load(args.model or models.shipped("objects")))
+    if args.map and args.what != "markings":
+        raise BadInput(f"--map: `predict markings` takes it, `predict {args.what}` does not")
+    if args.what == "markings" and not args.modality:
+        return _markings(args, models.load(args.model or models.shipped("markings")))
+    if args.modality:
+        raise BadInput(f"--modality: `predict objects` takes it, `predict {args.what}` does not")
+    return _depth(args, models.load(args.model or models.shipped()))
+
+
+def _depth(args, model):  # type: ignore[no-untyped-def]
+    """Two files per image."""
     import io
-    import sys
-    from pathlib import Path
 
     import numpy as np
-    from tqdm import tqdm
 
     from depth_perception import model as models
     from depth_perception.evaluation.offline import depth_system
-    from depth_perception.frame import BadInput
     from depth_perception.report import pictures
 
-    model = models.load(args.model or models.shipped())
-    if args.focal is not None and not 0 < args.focal < 1e6:
-        raise BadInput(f"--focal: wanted pixels, got {args.focal}")
     system = depth_system(model)
-    out = Path(args.out)
-    written: set[str] = set()
-    drive = None
-    for name, frame, source in tqdm(_frames(args, model), unit="image", disable=not sys.stderr.isatty()):
-        # Images of a bag follow one another and share a scale; plain images do not.
-        if source != drive:
+    count = 0
+    for files, frame, is_first in _taken(args, model, (".npy", ".png")):
+        if is_first:
             system.reset()
-            drive = source
-        files = [out / f"{name}.npy", out / f"{name}.png"]
-        if name in written or source.resolve() in {file.resolve() for file in files}:
-            raise BadInput(f"{source}: its result would overwrite {'an earlier one' if name in written else 'the image itself'} in {out}")
         depth = system.step(frame).depth
         buffer = io.BytesIO()
         np.save(buffer, depth)
         models.write_atomically(files[0], buffer.getvalue())
         pictures.save(files[1], pictures.colour_depth(depth))
-        written.add(name)
-    print(f"{len(written)} depth images in {out}")
+        count += 1
+    print(f"{count} depth images in {args.out}")
     return 0
+
+
+def _objects(args, model):  # type: ignore[no-untyped-def]
+    """Three files per image."""
+    import sys
+    from collections import Counter
+
+    from depth_perception.evaluation.objects_offline import objects_system
+    from depth_perception.report import predicted_objects
+    from depth_perception.systems.objects import Config
+
+    system = objects_system(model, config=Config(modality=args.modality or "auto"))
+    found: Counter[str] = Counter()
+    count = 0
+    for files, frame, is_first in _taken(args, model, predicted_objects.SUFFIXES):
+        if is_first:
+            system.reset()
+        output = system.step(frame)
+        for sentence in output.said:
+            print(f"{files[0].stem}: {sentence}", file=sys.stderr)
+        predicted_objects.write(files, frame, output)
+        found.update(box.label for box in output.boxes)
+        count += 1
+    print(f"objects of {count} images in {args.out}: {', '.join(f'{n} {label}' for label, n in found.most_common()) or 'none'}")
+    return 0
+
+
+def _markings(args, model):  # type: ignore[no-untyped-def]
+    """Three files per image; with a map, what is missing."""
+    from depth_perception import model as models
+    from depth_perception.evaluation import marking_passes
+    from depth_perception.report import markings as pictures
+
+    system = marking_passes.markings_system(model)
+    count = 0
+    for files, frame, _ in _taken(args, model, (".png", "_overlay.png", ".json")):
+        output = system.step(frame)
+        pictures.save(files[0], output.mask)
+        pictures.save(files[1], pictures.over_image(frame.image, output))
+        models.write_atomically(files[2], models.as_json(marking_passes.as_numbers(output)))
+        count += 1
+    print(f"markings of {count} images in {args.out}")
+    if args.map:
+        from pathlib import Path
+
+        from depth_perception.commands.evaluate import reader_options
+        from depth_perception.systems import reference_map
+
+        known = reference_map.read(args.map)
+        sources = marking_passes.Sources(poses=args.poses, frame=args.frame)
+        options = {"depth_model": models.load(args.depth_model or models.shipped()), "markings_model": model, **reader_options(args)}
+        judged = marking_passes.judged(args.inputs, known, sources=sources, **options)
+        models.write_atomically(Path(args.out) / "defects.geojson", judged.geojson)
+        pictures.save(Path(args.out) / "defects.png", pictures.verdict_map(known.references, judged.verdicts))
+        print(judged.summary)
+    return 0
+
+
+def _taken(args, model, suffixes):  # type: ignore[no-untyped-def]
+    """(files to write, Frame, whether a drive begins with it) of every input; BadInput before anything is overwritten.
+
+    Images of a bag follow one another and share a scale; plain images do not.
+    """
+    import sys
+    from pathlib import Path
+
+    from tqdm import tqdm
+
+    from depth_perception.frame import BadInput
+
+    out = Path(args.out)
+    written: set[str] = set()
+    drive = None
+    for name, frame, source in tqdm(_frames(args, model), unit="image", disable=not sys.stderr.isatty()):
+        files = [out / f"{name}{suffix}" for suffix in suffixes]
+        if name in written or source.resolve() in {file.resolve() for file in files}:
+            raise BadInput(f"{source}: its result would overwrite {'an earlier one' if name in written else 'the image itself'} in {out}")
+        yield files, frame, source != drive
+        drive = source
+        written.add(name)
 
 
 def _frames(args, model):  # type: ignore[no-untyped-def]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from depth_perception.evaluation.offline import _bits, _Images, depth_system
 from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
 from depth_perception.model import Model
+from depth_perception.systems.marking_verdicts import STATES, Verdict, report_properties
 from depth_perception.systems.markings import Config, Markings, MarkingsOutput
-from depth_perception.systems.missing_markings import Pose
+from depth_perception.systems.missing_markings import MissingMarkings, Pose
+from depth_perception.systems.reference_map import ReferenceMap, to_json
 
 
 def markings_system(model: Model, *, config: Config | None = None, threads: int = 2) -> Markings:
@@ -77,6 +80,54 @@ def passed(
             yield frame, system.given(frame, np.ascontiguousarray(mask), depth=depth, T_odom_base=T_odom_base), here
     for sentence in reader.report():
         print(f"{path}: skipped {sentence}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is left of a map's markings: a verdict each, the report as GeoJSON, and the counts and reasons in words."""
+
+    verdicts: list[Verdict]
+    geojson: str
+    summary: str
+
+
+def judged(paths: Sequence[str | Path], known: ReferenceMap, *, sources: Sources, on_earth: bool = False, **options: Any) -> Judged:
+    """Every bag is one pass; `options` as of `passed`. on_earth: the report in WGS84, for a map that has an origin."""
+    missing = MissingMarkings(known)
+    why: Counter[str] = Counter()
+    for path in paths:
+        missing.new_pass()
+        for _, seen, here in passed(path, sources=sources, **options):
+            why.update(missing.step(seen, here).said)
+    verdicts = missing.verdicts()
+    text = to_json(known.frame, known.references, properties=report_properties(verdicts), origin=known.origin, on_earth=on_earth)
+    counts = Counter(one.state for one in verdicts)
+    lines = [", ".join(f"{counts[state]} {state}" for state in STATES)]
+    lines += [f"{count} images gave no verdict: {sentence}" for sentence, count in why.most_common(5)]
+    return Judged(verdicts, text, "\n".join(lines))
+
+
+def as_numbers(output: MarkingsOutput) -> list[dict[str, Any]]:
+    """What `predict markings` writes of each instance: pixels, and metres in the body frame where the road is known."""
+
+    def plain(rings: tuple[np.ndarray, ...] | None, digits: int) -> list[list[list[float]]] | None:
+        return None if rings is None else [np.round(ring, digits).tolist() for ring in rings]
+
+    return [
+        {
+            "class": one.name,
+            "class_id": one.kind,
+            "confidence": round(one.confidence, 4),
+            "box_px": list(one.box_px),
+            "polygon_px": plain(one.pixels, 2),
+            "polygon_m": plain(one.ground, 3),
+            "centre_m": None if one.centre is None else np.round(one.centre, 3).tolist(),
+            "size_m": None if one.size is None else np.round(one.size, 3).tolist(),
+            "yaw": round(one.yaw, 4),
+            "area_m2": round(one.area_m2, 4),
+        }
+        for one in output.instances
+    ]
 
 
 def _none(**_: np.ndarray) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ def smallest_box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     (x, y), (a, b), degrees = cv2.minAreaRect((points - middle).astype(np.float32))
     yaw = np.deg2rad(degrees) if a >= b else np.deg2rad(degrees + 90)
     yaw = -((-yaw + np.pi / 2) % np.pi - np.pi / 2)
-    return middle + (x, y), np.array([max(a, b), min(a, b)]), float(yaw)
+    return middle + np.array([x, y]), np.array([max(a, b), min(a, b)]), float(yaw)
 
 
 def thickness(rings: Rings) -> float:

@@ -17,7 +17,8 @@ from depth_perception.nodes.networks import Networks
 from depth_perception.nodes.outputs import TOPICS, Outputs
 from depth_perception.systems import markings, missing_markings, reference_map
 from depth_perception.systems.marking_map import MarkingMap
-from depth_perception.systems.missing_markings import MissingMarkings, Pose, report_properties
+from depth_perception.systems.marking_verdicts import report_properties
+from depth_perception.systems.missing_markings import MissingMarkings, Pose
 
 _REPORT_S = 10.0
 _TELL_NS = 1_000_000_000  # a map may hold thousands, and none is missing from one image to the next

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from depth_perception.geometry import polygons
+from depth_perception.model import write_atomically
 from depth_perception.systems.marking_instances import Instance
 from depth_perception.systems.marking_verdicts import Verdict
 from depth_perception.systems.markings import MarkingsOutput
@@ -60,6 +62,13 @@ def verdict_map(references: Sequence[Reference], verdicts: Sequence[Verdict], *,
         cv2.putText(legend, f"{name} {count}", (6 + 110 * k, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
     out = np.pad(out, ((0, 0), (0, legend.shape[1] - out.shape[1]), (0, 0)), constant_values=40)
     return np.concatenate([legend, out])
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    """Writes (H, W) uint8 ids as they are or (H, W, 3) uint8 RGB, as PNG, whole or not at all."""
+    ok, data = cv2.imencode(".png", picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., ::-1]))
+    assert ok, path
+    write_atomically(path, data.tobytes())
 
 
 def _draw(picture: np.ndarray, rings: Sequence[np.ndarray], colour: tuple[int, int, int], pixel_m: float) -> None:

@@ -119,7 +119,7 @@ class Alignment:
             cells = round(FIELD_M / CELL_M)
             paint = np.zeros((cells, cells), np.uint8)
             near = np.flatnonzero((np.abs(self._centres - middle) < FIELD_M / 2 + self._reach[:, None]).all(1))
-            for k in near:
+            for k in near.tolist():
                 polygons.fill(paint, self._references[k].rings, 1, corner=(corner[0], corner[1]), cell=CELL_M)
             within = cv2.distanceTransform(paint, cv2.DIST_L2, 3) if len(near) else np.zeros((cells, cells), np.float32)
             beyond = cv2.distanceTransform(1 - paint, cv2.DIST_L2, 3) if len(near) else np.full((cells, cells), 1e3, np.float32)
@@ -133,7 +133,8 @@ class Alignment:
         at = ((turned(pose[2], points) + pose[:2] - corner) / CELL_M - 0.5).astype(np.float32)
 
         def read(dx: float, dy: float) -> np.ndarray:
-            return cv2.remap(field, at[:, 0] + np.float32(dx), at[:, 1] + np.float32(dy), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).ravel()
+            u, v = at[:, 0] + np.float32(dx), at[:, 1] + np.float32(dy)
+            return cv2.remap(field, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).ravel()
 
         slope = np.column_stack([read(1, 0) - read(-1, 0), read(0, 1) - read(0, -1)]) / (2 * CELL_M)
         return read(0, 0).astype(np.float64), slope.astype(np.float64)
@@ -165,7 +166,8 @@ class Alignment:
         every = points[:: max(len(points) // 150, 1)]
         best, lowest = self.pose, np.inf
         assert self.pose is not None and best is not None
-        steps = [np.arange(-n, n + 1) / max(n, 1) * size for n, size in zip(np.ceil(sigma / [0.12, 0.1, 0.012]).astype(int), sigma, strict=True)]
+        counts = np.ceil(sigma / [0.12, 0.1, 0.012]).astype(int)
+        steps = [np.arange(-n, n + 1) / max(n, 1) * size for n, size in zip(counts, sigma, strict=True)]
         prior = np.linalg.inv(self.covariance)
         for yaw in steps[2]:
             grid = np.stack(np.meshgrid(steps[0], steps[1], indexing="ij"), -1).reshape(-1, 2)

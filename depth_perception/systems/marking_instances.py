@@ -1,4 +1,4 @@
-"""Instances of road markings: connected pieces of the mask as polygons and boxes in the image, on the ground and in the body frame (S4-f)."""
+"""Instances of road markings: connected pieces of the mask as polygons and boxes in the image and on the ground (S4-f)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from depth_perception.geometry.grid import Grid
 from depth_perception.systems.marking_classes import CLASSES
 from depth_perception.systems.odometry import T_BODY_OPTICAL
 
-LANE_HALF_M, LANE_REACH_M = 3.5, 18.0  # the road that matters: beside the camera's axis, and ahead
+STRIP_M, PAINT_M = 12.0, 16.0  # how far ahead the car's strip of road, and how far paint, tells the road's plane
 FIT_ROWS = 96  # a plane needs no more of a depth image
 
 
@@ -54,14 +54,18 @@ def body_of(calibration: Calibration) -> np.ndarray:
 
 
 def flat_ground(calibration: Calibration, *, ground_z_m: float = 0.0) -> np.ndarray:
-    """(3,) n with n . X = 1 for points X of a level road `ground_z_m` over the body's origin, camera frame. Zero: the camera lies below it."""
+    """(3,) n with n . X = 1 for points X of a level road `ground_z_m` over the body's origin, camera frame; zero for a camera below it."""
     T = body_of(calibration)
     depth = ground_z_m - T[2, 3]
     return T[2, :3] / depth if depth < -0.1 else np.zeros(3)
 
 
-def road_plane(calibration: Calibration, depth: np.ndarray | None, *, ground_z_m: float = 0.0) -> np.ndarray:
-    """(3,) n of the road, camera frame, 1/metres: fitted to `depth` (H, W) where it is given and shows a road, else level ground."""
+def road_plane(
+    calibration: Calibration, depth: np.ndarray | None, mask: np.ndarray | None = None, *, ground_z_m: float = 0.0
+) -> np.ndarray:
+    """(3,) n of the road, camera frame, 1/metres: fitted to `depth` (H, W) where it is given and shows a road, else level ground.
+
+    mask: (H, W) class ids; paint surely lies on the road."""
     if depth is not None:
         every = max(depth.shape[0] // FIT_ROWS, 1)
         K = calibration.K.copy()
@@ -69,18 +73,25 @@ def road_plane(calibration: Calibration, depth: np.ndarray | None, *, ground_z_m
         coarse = depth[::every, ::every]
         n = road.fit(coarse, K)
         if n[1] > 0.5 * np.linalg.norm(n) > 0:
-            return _of_the_lane(n, coarse, K)
+            return _of_the_lane(n, coarse, K, None if mask is None else mask[::every, ::every])
     return flat_ground(calibration, ground_z_m=ground_z_m)
 
 
-def _of_the_lane(n: np.ndarray, depth: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """The plane n (3,), laid onto what is near the car: kerbs and sidewalks a hand higher pull at a plane of everything, and two percents of
-    the camera's height are two percents of every distance."""
+def _of_the_lane(n: np.ndarray, depth: np.ndarray, K: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """The plane n (3,), laid onto paint and onto the strip ahead of the car.
+
+    Kerbs and sidewalks, a hand higher, pull at a plane of everything, and two percents of the camera's height are two percents of every
+    distance.
+    """
     rows = slice(int(np.clip(K[1, 2], 0, len(depth) - 1)), None)
     z = depth[rows].astype(np.float64)
     x = (np.arange(depth.shape[1]) - K[0, 2]) / K[0, 0]
     y = (np.arange(len(depth))[rows] - K[1, 2]) / K[1, 1]
-    v, u = np.nonzero((z > 0) & (z < LANE_REACH_M) & (np.abs(x * z) < LANE_HALF_M))
+    aside = np.abs(x * z)
+    on = (z > 0) & (aside < road.HALF_WIDTH_M) & (z < STRIP_M)
+    if mask is not None:
+        on |= (mask[rows] > 0) & (z > 0) & (aside < PAINT_M) & (z < PAINT_M)
+    v, u = np.nonzero(on)
     points = np.column_stack([x[u], y[v], np.ones(len(u))]) * z[v, u, None]
     for _ in range(3):
         over = (1 - points @ n) / np.linalg.norm(n)

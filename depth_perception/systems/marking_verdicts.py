@@ -3,10 +3,10 @@
 The ratio is painted over visible area. The criteria, all measurable:
 - missing: the ratio is below `missing_below`;
 - broken: it is below `intact_above`, and what is gone lies together: cut into pieces of `piece_m`, the pieces are either there or gone.
-  Measured by how much of the variance of "painted or not" lies between pieces, var(piece ratios) / (ratio (1 - ratio)): 1 when every piece is
-  whole or gone, near 0 when all have lost alike. Broken from `broken_from`.
-- worn: it is below `intact_above`, and all pieces have lost alike; or the paint is all there, but seen with a confidence below `faded_below`
-  of what the map's markings usually have: faded;
+  Measured by how much of the variance of "painted or not" lies between pieces, var(piece ratios) / (ratio (1 - ratio)): 1 when every piece
+  is whole or gone, near 0 when all have lost alike. Broken from `broken_from`;
+- worn: it is below `intact_above`, and all pieces have lost alike; or the paint is all there, but seen with a confidence below
+  `faded_below` of what the map's markings usually have: faded;
 - intact: else. Unseen: less than `least_seen` of it was visible.
 
 A model that compares what is seen with the reference can stand in for these criteria: `Compare` is all that is asked of it.
@@ -14,7 +14,7 @@ A model that compares what is seen with the reference can stand in for these cri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ from depth_perception.frame import check_ranges, ranged
 
 STATES = ("intact", "worn", "broken", "missing", "unseen")
 
-# observed (rows, columns) float32 0..1 share of the views in which the cell was painted, NaN = never visible; reference (rows, columns) bool,
-# the cells that should be painted; both turned so that columns run along the marking; cell_m: their edge. Gives a state and a confidence.
+# observed (rows, columns) float32 0..1 share of the views in which the cell was painted, NaN = never visible; reference (rows, columns)
+# bool, the cells that should be painted; both turned so that columns run along the marking; cell_m: their edge. A state and a confidence.
 Compare = Callable[[np.ndarray, np.ndarray, float], tuple[str, float]]
 
 
@@ -74,8 +74,9 @@ def unevenness(observed: np.ndarray, reference: np.ndarray, cell_m: float, piece
         return 0.0
     values = observed[rows, columns].astype(np.float64)
     cells = max(round(piece_m / cell_m), 1)
-    # Whole pieces only: a sliver at the end is no witness.
-    across, along = (max(round(size / cells), 1) for size in reference.shape)
+    # Whole pieces only: a sliver at the end is no witness. A short marking has four, too.
+    across = max(round(reference.shape[0] / cells), 1)
+    along = max(round(reference.shape[1] / cells), min(4, reference.shape[1] // 3), 1)
     piece = (rows * across // reference.shape[0]) * along + columns * along // reference.shape[1]
     count = np.bincount(piece, minlength=across * along)
     mean = np.bincount(piece, values, minlength=across * along) / np.maximum(count, 1)
@@ -103,3 +104,19 @@ def by_area(criteria: Criteria) -> Compare:
 def _sure(distance: float, sharp: float) -> float:
     """0.5 on a threshold, towards 1 beyond it."""
     return float(1 - 0.5 * np.exp(-distance / sharp))
+
+
+def report_properties(verdicts: Sequence[Verdict]) -> dict[str, dict[str, object]]:
+    """id -> what a GeoJSON report says of each verdict (see reference_map.to_json)."""
+    return {
+        one.id: {
+            "verdict": one.state,
+            "ratio": None if np.isnan(one.ratio) else round(one.ratio, 3),
+            "confidence": round(one.confidence, 3),
+            "seen": round(one.seen, 3),
+            "passes": one.passes,
+        }
+        for one in verdicts
+    }
+
+

@@ -154,7 +154,7 @@ class Markings:
     ) -> MarkingsOutput:
         measured = plane is not None
         if plane is None:
-            plane = marking_instances.road_plane(frame.calibration, depth, ground_z_m=self._config.ground_z_m)
+            plane = marking_instances.road_plane(frame.calibration, depth, mask, ground_z_m=self._config.ground_z_m)
         started, prepared, inferred = times
         post = time.perf_counter() - inferred
         timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": post * 1e3}

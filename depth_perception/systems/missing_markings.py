@@ -39,7 +39,7 @@ class Config:
     """
 
     reach_m: float = ranged(16.0, 3, 100)
-    from_m: float = ranged(12.0, 1, 100)
+    from_m: float = ranged(10.0, 1, 100)
     max_pose_age_s: float = ranged(0.15, 0, 10)
     hides_m: float = ranged(0.15, 0.02, 2)
     pixels: float = ranged(1.5, 0.5, 20)
@@ -83,8 +83,8 @@ class _Look:
         self._free = road_free(seen.depth, seen.plane, seen.calibration, hides_m=config.hides_m)
 
     def at(self, xy: np.ndarray, farthest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(N, 2) places on the map, metres, each to be seen from nearer than (N,) `farthest` -> (N,) how much the view of each counts (0: it is
-        not visible), whether it is painted, and how sure that is."""
+        """(N, 2) places on the map, metres, each to be seen from nearer than (N,) `farthest` -> (N,) how much the view of each counts (0:
+        it is not visible), whether it is painted, and how sure that is."""
         calibration = self._seen.calibration
         pixels, z = project(marking_alignment.turned(-self._where[2], xy - self._where[:2]), calibration, self._seen.plane)
         inside = (z > 0.5) & (z < self._reach_m) & (z < farthest) & (pixels >= 0).all(1)
@@ -116,7 +116,8 @@ class MissingMarkings:
         self._config = config
         self._compare = compare
         self._rasters: list[_Raster] = []
-        points, owners = [], []
+        points: list[np.ndarray] = []
+        owners: list[np.ndarray] = []
         for k, one in enumerate(reference_map.references):
             raster, xy = _raster(one, sum(map(len, points)))
             self._rasters.append(raster)
@@ -166,7 +167,7 @@ class MissingMarkings:
         return [self._verdict(k) for k in range(len(self._rasters))]
 
     def crops(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """What a comparing model sees of a reference: observed (rows, columns) float32, NaN = never visible; reference bool; cell, metres."""
+        """What a comparing model sees of a reference: observed (rows, columns) float32, NaN = never visible; reference bool; cell_m."""
         raster = self._rasters[index]
         cells = slice(raster.first, raster.first + int(raster.cells.sum()))
         observed = np.full(raster.cells.shape, np.nan, np.float32)
@@ -275,7 +276,7 @@ class MissingMarkings:
 
 
 def painted_points(seen: MarkingsOutput, *, reach_m: float, most: int = 600) -> np.ndarray:
-    """(N, 2) body-frame x, y of painted pixels on the road, at most `most`, spread evenly over the ground: near pixels are many and small."""
+    """(N, 2) body-frame x, y of painted pixels on the road, at most `most`, spread evenly over it: near pixels are many and small."""
     v, u = np.nonzero(seen.mask[::2, ::3])
     pixels = np.column_stack([3 * u, 2 * v])
     if not len(pixels):
@@ -352,19 +353,3 @@ def _shared(references: Sequence[Reference], xy: np.ndarray, owner: np.ndarray) 
         if len(near):
             shared[near] |= polygons.inside(one.rings, xy[near])
     return shared
-
-
-def report_properties(verdicts: Sequence[Verdict]) -> dict[str, dict[str, object]]:
-    """id -> what a GeoJSON report says of each verdict (see reference_map.to_json)."""
-    return {
-        one.id: {
-            "verdict": one.state,
-            "ratio": None if np.isnan(one.ratio) else round(one.ratio, 3),
-            "confidence": round(one.confidence, 3),
-            "seen": round(one.seen, 3),
-            "passes": one.passes,
-        }
-        for one in verdicts
-    }
-
-

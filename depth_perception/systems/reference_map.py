@@ -120,7 +120,7 @@ def parse(text: str, name: str = "map") -> ReferenceMap:
             raise BadInput(f'{name}: origin: wanted {{"lat", "lon", "heading_deg"}}, got {given}') from None
     on_earth = frame == WGS84
     if on_earth:
-        if origin is None or not isinstance(given.get("frame"), str):
+        if origin is None or not isinstance(given, dict) or not isinstance(given.get("frame"), str):
             raise BadInput(f'{name}: its coordinates are degrees: wanted "origin" with "frame", "lat", "lon" and "heading_deg" too')
         frame = given["frame"]
     references, known = [], set()

@@ -11,7 +11,7 @@ from depth_perception.frame import BadInput
 from depth_perception.world.street import Ageing, Street
 from depth_perception.world.texture import Noise, edge, hashed
 
-VISIBLE = 0.1  # least share of paint left at which a marking is still one
+VISIBLE = 0.25  # least share of paint left at which a marking is still one
 BLOCK_S, BLOCK_D = 11.0, 2.9  # metres of road that have at most one repair
 
 
@@ -51,7 +51,7 @@ def aged(street: Street, what: Aged, rng: np.random.Generator) -> Street:
     """The street years later; as it is where nothing is asked for. Always as many draws: one word more changes nothing else."""
     if not what:
         return street
-    worn, faded, wet, shadowed, patched = rng.uniform([0.3, 0.2, 0.1, 0.5, 0.25], [0.8, 0.6, 0.45, 0.9, 0.6])
+    worn, faded, wet, shadowed, patched = rng.uniform([0.2, 0.1, 0.05, 0.4, 0.2], [0.65, 0.5, 0.3, 0.8, 0.55])
     ageing = Ageing(
         worn=float(worn) if Aged.WORN in what else 0.0,
         faded=float(faded) if Aged.FADED in what else 0.0,

@@ -109,14 +109,14 @@ def harsh(look: Appearance, rng: np.random.Generator) -> Appearance:
     """The same weather seen by a poor camera: dim or glaring, flat, tinted, soft, noisy and compressed."""
     return replace(
         look,
-        target=float(rng.choice([rng.uniform(0.16, 0.28), rng.uniform(0.52, 0.68)])),
-        contrast=float(rng.uniform(0.6, 0.85)),
+        target=float(rng.choice([rng.uniform(0.22, 0.30), rng.uniform(0.50, 0.62)])),
+        contrast=float(rng.uniform(0.65, 0.85)),
         saturation=float(rng.uniform(0.2, 0.7)),
         white=(float(rng.uniform(0.72, 1.3)), float(rng.uniform(0.7, 1.3))),
-        haze=float(min(look.haze, rng.uniform(100, 400))),
+        haze=float(min(look.haze, rng.uniform(150, 500))),
         vignette=float(rng.uniform(0.2, 0.6)),
-        blur=float(rng.uniform(0.7, 1.5)),
+        blur=float(rng.uniform(0.6, 1.3)),
         sharpen=0.0,
-        noise=float(rng.uniform(3.0, 7.0)),
+        noise=float(rng.uniform(3.0, 6.0)),
         jpeg=int(rng.choice([0, 35, 50, 65])),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +26,7 @@ from depth_perception.world.tracer import Tracer
 
 @dataclass(frozen=True)
 class Patrol:
-    """A street and how it is driven. setting: of plan.SETTINGS; share: of the markings that are worn, that are broken, and that are gone."""
+    """A street and how it is driven. setting: of plan.SETTINGS; share: of the markings that are worn, broken and gone, each."""
 
     seed: int = 0
     seconds: float = 8.0
@@ -117,12 +118,14 @@ def glimpse(
 
 
 def drifted(poses: list[np.ndarray], rng: np.random.Generator, *, share: float = 0.02) -> list[np.ndarray]:
-    """Poses T_world_base as an odometry that is wrong by `share` of the way would have them: it starts right, then its metres are too long or
-    too short, and it turns away; after 50 m both together are `share` of the way."""
+    """Poses T_world_base as an odometry that is wrong by `share` of the way would have them.
+
+    It starts right, then its metres are too long or too short, and it turns away; after 50 m both together are `share` of the way.
+    """
     angle = rng.uniform(0, 2 * np.pi)
     scale, bend = 1 + share * np.cos(angle), 2 * share * np.sin(angle) / 50.0
     out = [poses[0]]
-    for before, now in zip(poses[:-1], poses[1:], strict=True):
+    for before, now in itertools.pairwise(poses):
         step = pose.inverse(before) @ now
         wrong = pose.from_rotation_vector(np.array([0, 0, bend * np.linalg.norm(step[:3, 3])]), np.zeros(3))
         step[:3, 3] *= scale

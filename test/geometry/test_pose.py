@@ -92,3 +92,12 @@ def test_what_is_not_connected_is_said():
     assert tree.gap("camera", "/imu") == "TF does not connect camera (under base_link) with imu (under velodyne)"
     assert tree.gap("radar", "camera") == "TF does not connect radar (unknown to TF) with camera (under base_link)"
     assert tree.gap("radar", "radar") is None
+
+
+@pytest.mark.parametrize("step", [1, 3, -1])
+def test_many_points_go_the_same_way_as_few(step):
+    T = pose.from_rotation_vector(np.array([0.3, -0.2, 2.0]), np.array([1.0, -20.0, 3.0]))
+    points = np.random.default_rng(0).uniform(-80, 80, (3 * pose.MANY, 4)).astype(np.float32)[::step, :3]
+    found = pose.transform(T, points)
+    assert found.dtype == np.float32 and found.shape == points.shape
+    np.testing.assert_allclose(found, points.astype(np.float64) @ T[:3, :3].T + T[:3, 3], atol=5e-5)

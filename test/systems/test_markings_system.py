@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from worlds import CALIBRATION, K, SIZE, frame, true_depth
+from worlds import CALIBRATION, SIZE, K, frame, true_depth
 
 from depth_perception.frame import BadInput, Calibration, Frame
 from depth_perception.geometry import camera, pose

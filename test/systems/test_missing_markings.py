@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_markings_system import LARGE, blank, given_system, road
+from test_markings_system import LARGE as KITTI
+from test_markings_system import blank, given_system, road
 
-from depth_perception.geometry import pose
+from depth_perception.frame import Calibration
+from depth_perception.geometry import camera, pose
 from depth_perception.systems import marking_alignment
 from depth_perception.systems.marking_classes import DASHED, SOLID, ZEBRA
-from depth_perception.systems.marking_map import MarkingMap
-from depth_perception.systems.marking_verdicts import Criteria, by_area, unevenness
-from depth_perception.systems.missing_markings import MissingMarkings, Pose, report_properties
+from depth_perception.systems.marking_map import Config, MarkingMap
+from depth_perception.systems.marking_verdicts import Criteria, by_area, report_properties, unevenness
+from depth_perception.systems.missing_markings import MissingMarkings, Pose
 from depth_perception.systems.reference_map import Reference, ReferenceMap, parse, to_json
 
-GROUND, DEPTH = road(LARGE)
+HALF = Calibration(camera.resize_K(KITTI.K, from_size=(375, 1242), to_size=(188, 621)), 621, 188, T_base_camera=KITTI.T_base_camera)
+GROUND, DEPTH = road(HALF)
 
 
 def rectangle(x0, x1, y0, y1):
@@ -71,7 +74,7 @@ def driven(system, *, drift=0.0, start=(0.0, 0.0, 0.0), hidden=None, defects=Non
         if hidden is not None:
             mask, depth = hidden(true, mask, depth)
         given = marking_alignment.compose(np.array(start), true * [1 + drift, 1, 1])
-        frame = replace(blank(LARGE), stamp_ns=k * 100_000_000)
+        frame = replace(blank(HALF), stamp_ns=k * 100_000_000)
         seen = given_system().given(frame, mask, depth=depth)
         outputs.append(system.step(seen, Pose(placed(given), frame.stamp_ns, "map")))
     return outputs
@@ -88,7 +91,7 @@ def test_all_is_well_on_a_good_road():
     seen = [one for one in found.values() if one.state != "unseen"]
     assert len(seen) >= 11 and {one.state for one in seen} == {"intact"}
     assert min(one.ratio for one in seen) > 0.9
-    assert found["dash-1"].passes == 1 and 0.3 < found["dash-1"].confidence <= 0.5
+    assert found["dash-2"].passes == 1 and 0.3 < found["dash-2"].confidence <= 0.5
 
 
 def test_defects_are_told_apart_over_drifting_passes():
@@ -123,7 +126,7 @@ def test_what_a_car_hides_is_unseen_not_missing():
 
 
 def test_no_verdicts_and_why():
-    seen = given_system().given(blank(LARGE), masked(np.zeros(3)), depth=DEPTH)
+    seen = given_system().given(blank(HALF), masked(np.zeros(3)), depth=DEPTH)
     here = Pose(np.eye(4), seen.stamp_ns, "map")
     for why, output in (
         ("the reference map is empty", MissingMarkings(ReferenceMap("map", ())).step(seen, here)),
@@ -137,8 +140,8 @@ def test_no_verdicts_and_why():
 
 
 def test_another_streets_map_gives_no_verdicts():
-    other = ReferenceMap("map", tuple(replace(one, rings=tuple(ring * [1, 0] + [0, 8] + (ring - ring.mean(0)) * [0, 1] for ring in one.rings))
-                                      for one in MAP.references if one.kind == DASHED))
+    beside = [replace(one, rings=tuple(ring + np.array([0.0, 2.2]) for ring in one.rings)) for one in MAP.references if one.kind == DASHED]
+    other = ReferenceMap("map", tuple(beside))
     system = MissingMarkings(other)
     outputs = driven(system)
     assert all("pose or map are wrong" in output.said[0] for output in outputs if output.said)
@@ -175,7 +178,7 @@ def test_criteria():
     gone = np.ones((3, 100), np.float32)
     gone[:, 40:80] = 0
     assert compare(gone, reference, 0.05)[0] == "broken"
-    assert unevenness(gone, reference, 0.05, 0.4) > 0.9
+    assert unevenness(gone, reference, 0.05, 0.4) > 0.8
     flakes = (np.random.default_rng(0).random((3, 100)) > 0.4).astype(np.float32)
     assert compare(flakes, reference, 0.05)[0] == "worn"
     assert compare(np.full((3, 100), 0.6, np.float32), reference, 0.05)[0] == "worn"
@@ -189,7 +192,7 @@ def test_faded_paint_is_worn():
     system = MissingMarkings(MAP)
     system.new_pass()
     for k, x in enumerate(np.arange(0.0, 30.0, 1.0)):
-        seen = given_system().given(replace(blank(LARGE), stamp_ns=k), masked(np.array([x, 0, 0])), depth=DEPTH)
+        seen = given_system().given(replace(blank(HALF), stamp_ns=k), masked(np.array([x, 0, 0])), depth=DEPTH)
         faded = (GROUND[..., 0] + x > 18) & (GROUND[..., 0] + x < 21) & (GROUND[..., 1] > 0)
         system.step(replace(seen, confidence=np.where(faded, 0.5, 0.95).astype(np.float32)), Pose(placed((x, 0, 0)), k, "map"))
     found = states(system)
@@ -198,19 +201,19 @@ def test_faded_paint_is_worn():
 
 @pytest.mark.parametrize("passes", [1, 2])
 def test_a_map_made_from_good_passes_is_the_true_one(passes):
-    built = MarkingMap()
+    built = MarkingMap(Config(cell_m=0.05, reach_m=11.0, aside_m=4.0))
     for number in range(passes):
         if number:
             built.new_pass()
-        for x in np.arange(0.0, 34.0, 1.5):
-            seen = given_system().given(blank(LARGE), masked(np.array([x, 0.0, 0.0])), depth=DEPTH)
+        for x in np.arange(0.0, 30.0, 2.0):
+            seen = given_system().given(blank(HALF), masked(np.array([x, 0.0, 0.0])), depth=DEPTH)
             # The second pass' odometry is wrong by 2 %, and begins 15 cm beside the first.
             assert built.add(seen, placed((x * (1 + 0.02 * number), 0.15 * number, 0.0)))
     found = built.references()
     for true in (one for one in MAP.references if one.id in ("dash-2", "dash-3", "dash-5", "zebra")):
         nearest = min((one for one in found if one.kind == true.kind), key=lambda one: np.linalg.norm(one.box[0] - true.box[0]))
-        np.testing.assert_allclose(nearest.box[0], true.box[0], atol=0.1)
-        np.testing.assert_allclose(nearest.box[1], true.box[1], atol=0.25)
+        np.testing.assert_allclose(nearest.box[0], true.box[0], atol=0.25)
+        np.testing.assert_allclose(nearest.box[1], true.box[1], atol=0.3)
         assert len(nearest.rings) == len(true.rings)
         assert abs(nearest.area_m2 - true.area_m2) < 0.15 * true.area_m2
     lines = [one for one in found if one.kind == SOLID]

@@ -13,7 +13,7 @@ from depth_perception.systems.reference_map import Origin, Reference, parse, rea
 SQUARE = np.array([(0.0, 0), (4, 0), (4, 4), (0, 4)])
 HOLE = np.array([(1.0, 1), (1, 2), (3, 2), (3, 1)])
 DASH = Reference("dash-1", DASHED, (SQUARE * [1, 0.05] + [10, 2],))
-LETTERS = Reference("text-1", TEXT, (SQUARE, HOLE, SQUARE + [10, 0]))
+LETTERS = Reference("text-1", TEXT, (SQUARE, HOLE, SQUARE + np.array([10, 0])))
 
 
 def test_what_is_written_is_read(tmp_path):

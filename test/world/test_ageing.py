@@ -82,9 +82,9 @@ def test_shade_takes_sun_away_and_leaves_the_sky(street_of):
 def test_wet_roads_are_under_water_and_nothing_else_changes(street_of):
     street = street_of(paint=LINES)
     wet = aged(street, Aged.WET, np.random.default_rng(0))
-    assert wet.look.wet > 0.1 and wet.ageing == Ageing() and aged(street, Aged(0), np.random.default_rng(0)) is street
+    assert wet.look.wet > 0 and wet.ageing == Ageing() and aged(street, Aged(0), np.random.default_rng(0)) is street
     both = aged(street, Aged.WET | Aged.WORN, np.random.default_rng(0))
-    assert both.look == wet.look or both.look.wet == wet.look.wet, "a further word draws nothing anew"
+    assert both.look.wet == wet.look.wet, "a further word draws nothing anew"
 
 
 def test_a_drive_on_an_old_road_is_the_same_drive_with_less_paint():
