@@ -102,12 +102,12 @@ def main() -> None:
     runs = [done(args, variant, seed) for seed in args.seeds for variant in VARIANTS]
     for drive in (*args.held, "all"):
         for variant in VARIANTS:
-            rows = [run["scores"][drive] for run in runs if run["variant"] == variant]
-            if rows[0]["frames"]:
-                top1 = [row["top1"] for row in rows]
+            found = [run["scores"][drive] for run in runs if run["variant"] == variant]
+            if found[0]["frames"]:
+                top1 = [row["top1"] for row in found]
                 spread = statistics.stdev(top1) if len(top1) > 1 else 0.0
                 print(f"{drive} {variant}: top-1 {statistics.mean(top1):.3f} +- {spread:.3f}, "
-                      f"top-5 {statistics.mean(row['top5'] for row in rows):.3f}, {rows[0]['frames']} frames")
+                      f"top-5 {statistics.mean(row['top5'] for row in found):.3f}, {found[0]['frames']} frames")
     write_atomically(Path(args.out) / "retrieval.json", as_json({"name": "s3_retrieval", "results": runs, "candidates": args.candidates}))
 
 

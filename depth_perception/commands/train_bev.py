@@ -10,7 +10,8 @@ TASKS = ("contrast", "objects")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What only `train objects` takes."""
+    """What only these two take."""
+    parser.add_argument("--depth", metavar="DIR", help="contrast, objects: a model of `train depth` to see depth by (default: learn it)")
     group = parser.add_argument_group("train objects", "--init takes a model of train contrast or of train objects")
     group.add_argument("--modality", nargs="+", choices=["image", "cloud", "both"], help="the models to learn, side by side (default: all)")
     group.add_argument("--labels", metavar="TOPIC|DIR|FILE", help="boxes: a topic of the bags or KITTI label files (default: /truth/boxes)")
@@ -43,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     how: dict[str, Any] = {
-        "budget": Budget(args.steps, args.minutes), "batch": args.batch, "seed": args.seed, "init": args.init, "resume": args.resume,
-        "command": args.command_line, "then": finish, "topics": args.image_topic, "points_topic": args.points_topic,
+        "budget": Budget(args.steps, args.minutes), "batch": args.batch, "seed": args.seed, "init": args.init, "depth": args.depth,
+        "resume": args.resume, "command": args.command_line, "then": finish, "topics": args.image_topic, "points_topic": args.points_topic,
         "calibration": args.calibration}
     if args.task == "contrast":
         config = contrast.Config()

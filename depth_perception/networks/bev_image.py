@@ -16,14 +16,18 @@ from depth_perception.networks import lift
 from depth_perception.networks.blocks import conv
 from depth_perception.networks.disparity import Normalise
 from depth_perception.networks.pyramid import Down, Pyramid, Residual, projection
+from depth_perception.networks.student import Student, StudentConfig
 
-# Canonical metres, 7.6 % from bin to bin.
-DEPTHS = tuple(round(float(z), 3) for z in np.geomspace(2.0, 64.0, 48))
+# Canonical metres, 5.3 % from bin to bin.
+BACKBONES = ("plain", "student")
+DEPTHS = tuple(round(float(z), 3) for z in np.geomspace(2.0, 56.0, 64))
 
 
 @dataclass(frozen=True)
 class BevImageConfig:
-    """channels, blocks: width of each down-sampling stage (stage i ends at stride 2^(i+1)) and its residual blocks.
+    """backbone: plain, a network of its own, learned with everything else: channels, blocks: width of each down-sampling stage (stage i
+    ends at stride 2^(i+1)) and its residual blocks. student: the depth network of `train depth` of this shape, whose encoder's stages and
+    decoder are the layers, and whose depth is where the distribution begins; frozen: as it was given, or else it learns on.
 
     layers: the stages whose outputs make the image feature (claims 10, 11), finest first; the feature has the stride of the first one.
     width: of the feature, and of the map from above; wider, deeper: of that map's pyramid. depths: centres of the depth bins, canonical
@@ -31,6 +35,9 @@ class BevImageConfig:
     of `height`. embedding: size of what the contrast compares; 0: there is no head for it.
     """
 
+    backbone: str = "plain"
+    student: StudentConfig = field(default_factory=StudentConfig)
+    frozen: bool = True
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     blocks: tuple[int, ...] = (0, 1, 1, 2, 1)
     layers: tuple[int, ...] = (2, 3, 4)
@@ -45,9 +52,14 @@ class BevImageConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        last = len(self.channels) - 1
+        if self.backbone not in BACKBONES:
+            raise BadInput(f"backbone: wanted one of {', '.join(BACKBONES)}, got {self.backbone!r}")
+        last = len(self.channels if self.backbone == "plain" else self.student.channels) - 1
         if not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 0 or self.layers[-1] > last:
             raise BadInput(f"layers: wanted some of the stages 0 to {last}, finest first, got {self.layers}")
+        if self.backbone == "student" and self.stride < 2 * 2**self.student.finest:
+            raise BadInput(f"layers: wanted a stride of at least {2 * 2**self.student.finest}, half as fine as the student's depth, "
+                           f"got {self.stride}")
         if len(self.blocks) != len(self.channels) or len(self.deeper) != len(self.wider) + 1:
             raise BadInput(f"blocks, deeper: wanted {len(self.channels)} and {len(self.wider) + 1} numbers, "
                            f"got {self.blocks}, {self.deeper}")
@@ -85,13 +97,21 @@ class BevImage(nn.Module):
     def __init__(self, config: BevImageConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or BevImageConfig()
-        narrow = (3, *config.channels[:-1])
-        self.normalise = Normalise()
-        self.stages = nn.ModuleList(Down(a, b, n) for a, b, n in zip(narrow, config.channels, config.blocks, strict=True))
-        trunk = config.channels[config.layers[0]]
-        self.lateral = nn.ModuleDict({str(i): conv(config.channels[i], trunk, 1) for i in config.layers})
+        if config.backbone == "plain":
+            channels = config.channels
+            self.normalise = Normalise()
+            self.stages = nn.ModuleList(Down(a, b, n) for a, b, n in zip((3, *channels[:-1]), channels, config.blocks, strict=True))
+        else:
+            channels = config.student.channels
+            self.student = Student(config.student).requires_grad_(not config.frozen)
+        trunk = channels[config.layers[0]]
+        self.lateral = nn.ModuleDict({str(i): conv(channels[i], trunk, 1) for i in config.layers})
+        if config.backbone == "student":
+            self.decoded = conv(trunk, trunk, 1)
         self.trunk = Residual(trunk)
         self.depth = nn.Sequential(conv(trunk, trunk), nn.ReLU(), nn.Conv2d(trunk, len(config.depths), 1))
+        if config.backbone == "student":
+            nn.init.zeros_(self.depth[2].weight)  # type: ignore[arg-type]
         self.content = nn.Conv2d(trunk, config.width, 1)
         lifted = config.width * (1 if config.fusion == "pillar" else len(config.slice_edges_m) + 1)
         self.fuse = conv(lifted, config.width, 1)
@@ -99,8 +119,17 @@ class BevImage(nn.Module):
         if config.embedding:
             self.project = projection(config.width, config.embedding)
 
+    def train(self, mode: bool = True) -> BevImage:
+        """As of every module; a frozen student stays as it drives."""
+        super().train(mode)
+        if self.config.backbone == "student" and self.config.frozen:
+            self.student.eval()
+        return self
+
     def layer_outputs(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) RGB 0..1 -> what every stage answers, at strides 2, 4, ... (claim 10)."""
+        if self.config.backbone == "student":
+            return self.student.encoded(image)
         x, outputs = self.normalise(image), []
         for stage in self.stages[: self.config.layers[-1] + 1]:
             x = stage(x)
@@ -109,14 +138,34 @@ class BevImage(nn.Module):
 
     def seen(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) RGB 0..1 -> (B, width, h, w) image features and (B, D, h, w) their depth distribution, at `config.stride`."""
-        outputs = self.layer_outputs(image)
-        x: Tensor | None = None
+        if self.config.backbone == "student":
+            outputs, decoded = self.student.features(image)
+            guess: Tensor | None = self._guess(decoded[0])
+            x: Tensor | None = None
+        else:
+            outputs, guess, decoded, x = self.layer_outputs(image), None, [], None
         for i in reversed(self.config.layers):
             here = self.lateral[str(i)](outputs[i])
             x = here if x is None else here + F.interpolate(x, size=here.shape[2:], mode="bilinear", align_corners=False)
         assert x is not None
+        if decoded:
+            x = x + self.decoded(decoded[self.config.layers[0] + 1 - self.config.student.finest])
         x = self.trunk(F.relu(x))
-        return self.content(x), self.depth(x).softmax(1)
+        logits = self.depth(x)
+        return self.content(x), (logits if guess is None else logits + guess).softmax(1)
+
+    def _guess(self, decoded: Tensor) -> Tensor:
+        """What the student's last decoder stage says of the depth: (B, D, h, w) logarithms of each bin's share.
+
+        Every second of its answers per feature and axis is a triangle two bins wide over the logarithm of depth.
+        """
+        depth = next(iter(self.student.heads.values()))(decoded)
+        step = self.config.stride // (2 * 2**self.config.student.finest)
+        log = depth[:, :, step // 2 :: step, step // 2 :: step].log()
+        bins = torch.tensor(self.config.depths, device=log.device).log().view(1, -1, 1, 1)
+        width = 2 * float(math.log(self.config.depths[-1] / self.config.depths[0])) / (len(self.config.depths) - 1)
+        share = F.relu(1 - (log - bins).abs() / width)
+        return (F.avg_pool2d(share, 2) + 1e-3).log()
 
     def lifted(self, content: Tensor, depth: Tensor, polar: Tensor, heights: Tensor | None = None) -> Tensor:
         """Features and their distribution -> (B, width, R, S) from above, R and S of `polar`."""

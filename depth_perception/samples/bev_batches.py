@@ -72,7 +72,8 @@ class BevBatches:
     networks' stride, zeros where none falls; heights (B, D, h, w) metres above the ground, where asked for.
     pairs: also at_image, at_cloud (B, M, 2): the targets' places in both maps, -1..1; target (B, M) int64: their cell in the cloud's map,
     other ones for other frames, -1 = none; at_targets (B, 1, h, w): 1 for features with a target in them.
-    labels: also heat (B, K, R, S), boxes (B, 8, R, S), centres (B, 1, R, S): 1 at centres, in_view (B, 1, R, S): 1 where the camera looks.
+    labels: also heat (B, K, R, S), boxes (B, 8, R, S), centres (B, 1, R, S): 1 at centres, in_view (B, 1, R, S): 1 where the camera looks,
+    known (B, 1, R, S): 1 where the labels tell.
     """
 
     def __init__(self, frames: Sequence[BevFrame], layout: Layout, config: BevSampleConfig, *, batch: int, seed: int,
@@ -245,7 +246,7 @@ def _labels(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, fro
         told[:, cell], centres[cell] = value, 1
     seen = (np.abs(from_camera) <= 1).all(-1)
     return {"heat": heat, "boxes": told.reshape(-1, rows, columns), "centres": centres.reshape(1, rows, columns),
-            "in_view": seen[None].astype(np.float32)}
+            "in_view": seen[None].astype(np.float32), "known": (seen | frame.around)[None].astype(np.float32)}
 
 
 def _places(points: np.ndarray, grid: Grid, T: np.ndarray) -> np.ndarray:

@@ -48,7 +48,8 @@ class BevFrame:
 
     points: (N, 3) float32 returns, body frame, metres; ground: (3,) plane under them (geometry.ground).
     pixels: (M, 2) float32 target points in the image; at: (M, 3) float32 the same in the body frame.
-    labels: boxes in view, body frame; None where nobody labelled the frame.
+    labels: boxes with returns in them, body frame; None where nobody labelled the frame. around: whether what is beside the image is
+    labelled, too, as some box of the drive there shows.
     """
 
     name: str
@@ -61,6 +62,7 @@ class BevFrame:
     pixels: np.ndarray
     at: np.ndarray
     labels: tuple[Box3D, ...] | None = None
+    around: bool = False
 
 
 @dataclass
@@ -82,7 +84,8 @@ class BevFrames:
 
         BadInput, and nothing added, when no frame of it can be used: the sentence says why.
         """
-        found, dropped, count = [], Counter[str](), 0
+        found: list[BevFrame] = []
+        dropped, count, labelled, seen, around = Counter[str](), 0, 0, 0, False
         for count, frame in enumerate(frames, 1):
             if (count - 1) % self.config.every:
                 continue
@@ -91,16 +94,19 @@ class BevFrames:
             if isinstance(made, str):
                 dropped[made] += 1
             else:
-                out_of_view = len(boxes or ()) - len(made.labels or ())
-                dropped["labels outside the image"] += out_of_view
                 found.append(made)
+                labelled += len(boxes or ())
+                inside = sum(in_view(box, frame.calibration) for box in boxes or ())
+                seen += inside
+                around |= inside < len(boxes or ())
         if not found:
             reason = max(dropped, key=lambda each: dropped[each]) if dropped else "no frame at all"
             wanted = "an image, a scan that falls into it, target points" + (" and labels" if self.labelled else "")
             raise BadInput(f"{name}: wanted frames with {wanted}; none of {count} has them: {reason}")
-        if self.labelled and dropped["labels outside the image"] and not any(frame.labels for frame in found):
-            raise BadInput(f"{name}: wanted labels of what the camera sees; all {dropped['labels outside the image']} lie outside the "
-                           f"image or hold fewer than {self.config.min_returns} returns")
+        if labelled and not seen:
+            raise BadInput(f"{name}: wanted labels of what the camera sees; all {labelled} lie outside the image")
+        if around:
+            found = [replace(frame, around=True) for frame in found]
         held = int(self.validate * len(found))
         trained = found[held + 2 * (held > 0):]
         if not trained:  # too short to be divided
@@ -148,11 +154,11 @@ class BevFrames:
         points = points[(np.abs(points[:, :2]) < self.config.reach_m).all(1) & (points[:, 0] > -self.config.behind_m)]
         if len(points) > self.config.max_points:
             points = points[np.random.default_rng(frame.stamp_ns).choice(len(points), self.config.max_points, replace=False)]
-        seen = None
+        labels = None
         if boxes is not None:
-            turned = [box.moved(T_view_base) for box in boxes]
-            seen = tuple(box for box in turned if in_view(box, calibration) and returns(box, points) >= self.config.min_returns)
-        return BevFrame(name, frame.stamp_ns, image, K, calibration.T_base_camera, points, ground, pixels, at, seen)
+            turned = (box.moved(T_view_base) for box in boxes)
+            labels = tuple(box for box in turned if returns(box, points) >= self.config.min_returns)
+        return BevFrame(name, frame.stamp_ns, image, K, calibration.T_base_camera, points, ground, pixels, at, labels)
 
 
 def turn(yaw: float, *, x: float = 0.0, y: float = 0.0) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from depth_perception.bag import Bag, FrameReader
 from depth_perception.bag.labels import labels
 from depth_perception.frame import BadInput
 from depth_perception.networks.bev_image import BevImageConfig
+from depth_perception.networks.load import build
+from depth_perception.networks.student import Student
 from depth_perception.samples.bev_batches import Layout
 from depth_perception.samples.bev_frames import BevFrameConfig, BevFrames
 from depth_perception.train.fit import FREE
@@ -51,6 +54,21 @@ def read(bags: Sequence[str | Path], config: BevFrameConfig, *, validate: float,
     if dropped:
         print("left out: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()), flush=True)
     return frames, warnings
+
+
+def with_depth(image: BevImageConfig, path: str | Path, *, height: int, width: int, canonical_focal_px: float
+               ) -> tuple[BevImageConfig, Callable[[nn.Module], None]]:
+    """The image side on the depth network of a model of `train depth`, which `--depth` gave, and what fills it (S3 claim 4)."""
+    given = opened("--depth", path, ("depth",))
+    words = given.networks.get("depth", {})
+    network = build("depth", words)
+    if not isinstance(network, Student):
+        raise BadInput(f"--depth {path}: wanted a student, its depth network is a {words.get('class')}")
+    if (given.height, given.width, given.canonical_focal_px) != (height, width, canonical_focal_px):
+        raise BadInput(f"--depth {path}: its input is {given.width}x{given.height} at {given.canonical_focal_px:g} px, the configuration's "
+                       f"{width}x{height} at {canonical_focal_px:g} px")
+    return (replace(image, backbone="student", student=network.config),
+            lambda side: fill(side.student, given.weights("depth"), option="--depth"))
 
 
 def layout(image: BevImageConfig, *, height: int, width: int, canonical_focal_px: float, classes: tuple[str, ...] = ()) -> Layout:

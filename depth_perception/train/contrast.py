@@ -74,30 +74,32 @@ class Config:
 
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 4, seed: int = 0,
-          init: str | Path | None = None, resume: bool = False, command: str = "", topics: Sequence[str] = (),
-          then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
+          init: str | Path | None = None, depth: str | Path | None = None, resume: bool = False, command: str = "",
+          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
     """Trains on bags and writes a model directory of kind "contrast": weights, manifest, report/.
 
-    init: a model of `train contrast`, whose networks it goes on with. topics: image topics, for bags with several cameras (claim 14).
+    init: a model of `train contrast`, whose networks it goes on with. depth: a model of `train depth`, which the image side is built upon
+    (claim 4), instead of one that is learned from the beginning (claim 5). topics: image topics, for bags with several cameras (claim 14).
     reading, then: as of train.depth.train.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out}: wanted a directory, it is a file")
     torch.manual_seed(seed)
-    config, networks = new_networks(config, init)
+    config, networks = new_networks(config, init, depth)
     layout = config.layout()
     frames, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, **reading)
     batches = BevBatches(frames.frames, layout, config.samples, batch=batch, seed=seed, pairs=True)
     origin = lineage(bags, command)
-    same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init)})
+    same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init),
+                                            "--depth": depth and str(depth)})
     history = fit(
         networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
         resume=resume, identity=same, validation=validation(networks, frames.held_out, config), describe=batches.describe,
         logbook=lambda step: Logbook(out / "tensorboard", step=step))
     origin |= {"seed": seed, "batch": batch, "windows": len(frames.frames), "held_out": len(frames.held_out),
                "dropped": {name: count for name, count in frames.dropped.items() if count}, "warnings": warnings,
-               "init": init and str(init), **said(history, config)}
+               "init": init and str(init), "depth": depth and str(depth), **said(history, config)}
     with staged(out) as stage:
         write(networks, stage, config, origin)
         pictures.curve(history.rows, stage / "report" / "curve.png")
@@ -108,10 +110,20 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     return history
 
 
-def new_networks(config: Config, init: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
+def new_networks(config: Config, init: str | Path | None = None, depth: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
     """{"bev_image", "bev_cloud"}, fresh or those of a model of kind contrast, and the configuration that they have."""
+    if init is not None and depth is not None:
+        raise BadInput(f"--depth {depth}: wanted without --init, whose image side has its own depth")
     if init is None:
-        return config, nn.ModuleDict({"bev_image": BevImage(config.image), "bev_cloud": BevCloud(config.cloud)})
+        finish: Callable[[nn.Module], None] | None = None
+        if depth is not None:
+            image, finish = bev.with_depth(config.image, depth, height=config.height, width=config.width,
+                                           canonical_focal_px=config.canonical_focal_px)
+            config = replace(config, image=image)
+        networks = nn.ModuleDict({"bev_image": BevImage(config.image), "bev_cloud": BevCloud(config.cloud)})
+        if finish is not None:
+            finish(networks["bev_image"])
+        return config, networks
     start = bev.opened("--init", init, ("contrast",))
     config = taken(config, start, init)
     networks = nn.ModuleDict({"bev_image": BevImage(config.image), "bev_cloud": BevCloud(config.cloud)})

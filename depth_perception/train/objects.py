@@ -36,11 +36,8 @@ class Config:
     """Per modality: heat * focal loss of the centres + boxes * error of the boxes there + depth * cross-entropy of the depth distribution,
     where the labelled frames have a scan (0: labels alone).
 
-    modalities: the models that are trained, side by side; each has its own backbones, from --init or fresh. in_view: only where the camera
-    looks something is asked for, of every model: labels of images tell nothing of what is beside them. False: the cloud's models
-    answer for all around, where the labels do.
-    validate: the first share of every bag is held out and scored; the
-    weights with the least loss there are the model.
+    modalities: the models that are trained, side by side; each has its own backbones, from --init or fresh.
+    validate: the first share of every bag is held out and scored; the weights with the least loss there are the model.
     """
 
     height: int = 128
@@ -51,7 +48,6 @@ class Config:
     boxes: float = ranged(2.0, 0, 1e3)
     box_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     depth: float = ranged(0.3, 0, 1e3)
-    in_view: bool = True
     validate: float = ranged(0.1, 0, 0.5)
     validate_frames: int = ranged(32, 1, 1e6)  # type: ignore[assignment]
     network: ObjectsNetConfig = field(default_factory=ObjectsNetConfig)
@@ -74,18 +70,19 @@ class Config:
 
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 4, seed: int = 0,
-          init: str | Path | None = None, labels: str | None = None, frames: int | None = None, resume: bool = False, command: str = "",
-          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
+          init: str | Path | None = None, depth: str | Path | None = None, labels: str | None = None, frames: int | None = None,
+          resume: bool = False, command: str = "", topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None,
+          **reading: Any) -> History:
     """Trains on labelled bags and writes a model directory of kind "objects" with a network per modality.
 
-    init: a model of `train contrast`, for the backbones, or of `train objects`, for everything that it has. labels: see bag.labels.
-    frames: so many labelled frames, spread evenly; None: all. reading, then: as of train.depth.train.
+    init: a model of `train contrast`, for the backbones, or of `train objects`, for everything that it has. depth: as of train.contrast.
+    labels: see bag.labels. frames: so many labelled frames, spread evenly; None: all. reading, then: as of train.depth.train.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out}: wanted a directory, it is a file")
     torch.manual_seed(seed)
-    config, networks = new_networks(config, init)
+    config, networks = new_networks(config, init, depth)
     found, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, labelled=True, source=labels, **reading)
     if frames is not None:
         found.fewer(frames)
@@ -94,7 +91,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     batches = BevBatches(found.frames, config.layout(), config.samples, batch=batch, seed=seed, labels=True)
     origin = lineage(bags, command)
     same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init),
-                                                   "--labels": labels, "--frames": frames})
+                                                   "--depth": depth and str(depth), "--labels": labels, "--frames": frames})
     history = fit(
         networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
         resume=resume, identity=same, validation=validation(networks, found.held_out, config), describe=batches.describe,
@@ -102,7 +99,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     origin |= {"seed": seed, "batch": batch, "windows": len(found.frames), "held_out": len(found.held_out),
                "labels": sum(len(frame.labels or ()) for frame in found.frames),
                "dropped": {name: count for name, count in found.dropped.items() if count}, "warnings": warnings,
-               "init": init and str(init), **said(history, config)}
+               "init": init and str(init), "depth": depth and str(depth), **said(history, config)}
     with staged(out) as stage:
         write(networks, stage, config, origin)
         pictures.curve(history.rows, stage / "report" / "curve.png")
@@ -113,13 +110,23 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     return history
 
 
-def new_networks(config: Config, init: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
+def new_networks(config: Config, init: str | Path | None = None, depth: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
     """{modality: network}, fresh or from a model of kind contrast or objects, and the configuration that they have."""
+    if init is not None and depth is not None:
+        raise BadInput(f"--depth {depth}: wanted without --init, whose image side has its own depth")
+    finish: Callable[[nn.Module], None] | None = None
+    if depth is not None:
+        image, finish = bev.with_depth(config.network.image, depth, height=config.height, width=config.width,
+                                       canonical_focal_px=config.canonical_focal_px)
+        config = replace(config, network=replace(config.network, image=image))
     start = None if init is None else bev.opened("--init", init, ("contrast", "objects"))
     if start is not None:
         config = _taken(config, start, init)
     networks = nn.ModuleDict({name: ObjectsNet(replace(config.network, modality=name)) for name in config.modalities})
     if start is None:
+        for network in networks.values():
+            if finish is not None and "image" in network.config.backbones:  # type: ignore[operator, union-attr]
+                finish(network.image)  # type: ignore[arg-type]
         return config, networks
     for name, network in networks.items():
         assert isinstance(network, ObjectsNet)
@@ -157,15 +164,16 @@ def _taken(config: Config, start: model.Model, init: str | Path | None) -> Confi
 
 def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """The weighted terms of one batch: those of every modality added up."""
-    out: dict[str, Tensor] = {}
+    out, seen = {}, data["in_view"]
     for name, network in networks.items():
         assert isinstance(network, ObjectsNet)
         shown = [data[each] for each in network.config.inputs(config.height, config.width)]
         heat, boxes, _, depth = network.with_depth(*shown)
-        counts = data["in_view"] if config.in_view or name == "image" else torch.ones_like(data["in_view"])
-        out[f"{name}_heat"] = config.heat * centres.heat(heat.float(), data["heat"], counts)
-        out[f"{name}_boxes"] = config.boxes * centres.boxes(boxes.float(), data["boxes"], data["centres"] * counts,
-                                                            weights=config.box_weights)
+        # Beside its view the image's model learns to say nothing; the others answer wherever the labels do.
+        true, counts = (data["heat"] * seen, torch.ones_like(seen)) if name == "image" else (data["heat"], data["known"])
+        out[f"{name}_heat"] = config.heat * centres.heat(heat.float(), true, counts)
+        there = data["centres"] * (seen if name == "image" else counts)
+        out[f"{name}_boxes"] = config.boxes * centres.boxes(boxes.float(), data["boxes"], there, weights=config.box_weights)
         if depth is not None and config.depth:
             out[f"{name}_depth"] = config.depth * depth_distribution(depth.float(), data["depth"])
     return out

@@ -111,7 +111,7 @@ def test_layers_are_chosen_and_say_the_stride():
     for layers, stride in strides.items():
         network = BevImage(BevImageConfig(channels=(4, 4, 6, 6, 6), width=8, wider=(), deeper=(0,), layers=layers, grid=GRID)).eval()
         content, depth = network.seen(image)
-        assert network.config.stride == stride and content.shape == (1, 8, 64 // stride, 128 // stride) and depth.shape[1] == 48
+        assert network.config.stride == stride and content.shape == (1, 8, 64 // stride, 128 // stride) and depth.shape[1] == 64
         assert len(network.layer_outputs(image)) == layers[-1] + 1
     for layers in ((), (3, 2), (5,)):
         with pytest.raises(BadInput, match="layers: wanted some of the stages 0 to 4"):

@@ -90,7 +90,7 @@ def test_measured_shares_are_those_of_the_returns_in_each_feature():
 
 def test_labels_turn_with_the_body(frames):
     labelled = read(labelled=True)
-    assert [box.label for box in labelled.frames[0].labels] == ["car", "pedestrian"] and labelled.dropped["labels outside the image"] == 8
+    assert [box.label for box in labelled.frames[0].labels] == ["car", "pedestrian", "car"] and labelled.frames[0].around
     config = BevSampleConfig(turn_deg=10, shift_m=1, jitter_deg=0, jitter_m=0, thin=0.0, view=PLAIN)
     data = looks(labelled, config, labels=True)(0)
     coarse, mirrored = GRID.coarser(2), set()
@@ -110,7 +110,7 @@ def test_labels_turn_with_the_body(frames):
         mirrored.add(bool(dx * s > dy * c))
         assert abs(abs(dx * s - dy * c) - 2.16) < 0.01  # how far beside its way the car sees the walker
     assert mirrored == {True, False}
-    assert (data["in_view"].mean((1, 2, 3)) > 0.1).all() and (data["in_view"].mean((1, 2, 3)) < 0.9).all()
+    assert (data["known"] == 1).all() and (data["in_view"].mean((1, 2, 3)) > 0.1).all() and (data["in_view"].mean((1, 2, 3)) < 0.9).all()
 
 
 def test_the_same_step_gives_the_same_batch(frames):
@@ -169,9 +169,16 @@ def test_a_drive_that_teaches_nothing_is_named_with_its_reason(drive, said):
     assert said in str(raised.value) and not frames.frames
 
 
+def test_labels_of_the_image_alone_tell_nothing_of_what_is_beside_it():
+    frames = BevFrames(BevFrameConfig(), labelled=True)
+    frames.add(street.frames(), labels=lambda frame, number: (street.CAR,))
+    data = looks(frames, BevSampleConfig(), labels=True)(0)
+    assert not frames.frames[0].around and torch.equal(data["known"], data["in_view"])
+
+
 def test_labels_that_no_image_shows_are_named():
     frames = BevFrames(BevFrameConfig(), labelled=True)
-    with pytest.raises(BadInput, match="all 8 lie outside the image or hold fewer than 3 returns"):
+    with pytest.raises(BadInput, match="all 8 lie outside the image"):
         frames.add(street.frames(), name="street 7", labels=lambda frame, number: (street.BEHIND,))
     with pytest.raises(BadInput, match="none of 8 has them: no labels"):
         frames.add(street.frames(), name="street 7", labels=lambda frame, number: None)

@@ -16,6 +16,8 @@ from depth_perception.__main__ import main
 from depth_perception.engine import Engine
 from depth_perception.frame import BadInput
 from depth_perception.networks.bev_image import BevImageConfig
+from depth_perception.networks.load import entry, weights
+from depth_perception.networks.student import Student, StudentConfig
 from depth_perception.samples.bev_batches import BevBatches, held_out
 from depth_perception.samples.bev_frames import BevFrames
 from depth_perception.train import bev, contrast, objects
@@ -159,7 +161,7 @@ def test_objects_start_from_the_contrast_or_from_nothing(bag, pretrained, tmp_pa
     assert set(history.mean()) == wanted
     found = model.load(tmp_path / "o")
     assert found.kind == "objects" and list(found.networks) == ["image", "cloud", "both"] and found.lineage["windows"] == 3
-    assert list(found.networks["both"]["inputs"]) == ["image", "polar", "pillars"] and list(found.networks["cloud"]["inputs"]) == ["pillars"]
+    assert [list(found.networks[name]["inputs"]) for name in ("both", "cloud")] == [["image", "polar", "pillars"], ["pillars"]]
     assert found.networks["image"]["outputs"] == {"heat": [1, 4, 16, 16], "boxes": [1, 8, 16, 16], "features": [1, 8, 16, 16]}
     assert found.networks["cloud"]["config"]["classes"] == ["car", "truck", "pedestrian", "cyclist"]
 
@@ -191,17 +193,18 @@ def test_a_model_learns_where_things_are():
     assert abs(boxes[0, 3].flatten()[car].item() - np.log(4.0)) < 0.8
 
 
-def test_only_what_the_camera_sees_is_asked_for():
+def test_the_image_is_asked_for_what_it_shows_and_the_cloud_for_what_is_labelled():
     data = BevBatches(street_frames(labelled=True).frames, OBJECTS.layout(), OBJECTS.samples, batch=2, seed=0, labels=True)(0)
     torch.manual_seed(0)
     _, networks = objects.new_networks(OBJECTS)
     networks.eval()
     plain = objects.terms(networks, data, OBJECTS)
     beside = {**data, "heat": torch.where(data["in_view"].bool(), data["heat"], 0.7)}
-    same = objects.terms(networks, beside, OBJECTS)
-    assert all(torch.equal(plain[name], same[name]) for name in plain)
-    around = objects.terms(networks, beside, replace(OBJECTS, in_view=False))
+    around = objects.terms(networks, beside, OBJECTS)
     assert torch.equal(around["image_heat"], plain["image_heat"]) and around["cloud_heat"].item() != plain["cloud_heat"].item()
+    in_image = objects.terms(networks, {**beside, "known": data["in_view"]}, OBJECTS)
+    alone = objects.terms(networks, {**data, "known": data["in_view"]}, OBJECTS)
+    assert all(torch.equal(in_image[name], alone[name]) for name in alone)
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -228,6 +231,43 @@ def test_models_that_do_not_fit_are_named(bag, pretrained, tmp_path):
         contrast.new_networks(CONTRAST, tmp_path / "camera")
     with pytest.raises(BadInput, match="divisible by 32"):
         replace(CONTRAST, height=72).layout()
+
+
+@pytest.fixture
+def sighted(tmp_path):
+    """A model of `train depth`, its student untrained but for an answer of 6 m wherever it looks."""
+    torch.manual_seed(0)
+    student = Student(StudentConfig(channels=(4, 4, 6, 6, 8), finest=1))
+    head = student.heads["1"]
+    torch.nn.init.zeros_(head.conv.weight)
+    torch.nn.init.constant_(head.conv.bias, torch.logit(torch.tensor((1 / 6 - head.far) / (head.near - head.far))))
+    words = {**entry(student), "inputs": {"image": [1, 3, 64, 128]}, "outputs": {"depth": [1, 1, 64, 128]}}
+    model.save_manifest(model.Model(tmp_path, "depth", {"depth": words}, 64, 128, 80.0))
+    (tmp_path / "depth.safetensors").write_bytes(weights(student))
+    return tmp_path
+
+
+def test_a_depth_model_is_taken_instead_of_learned(bag, sighted, tmp_path):
+    config, networks = contrast.new_networks(CONTRAST, None, sighted)
+    assert config.image.backbone == "student" and config.image.student.channels == (4, 4, 6, 6, 8)
+    side = networks.train()["bev_image"]
+    assert not side.student.training and side.training and not any(each.requires_grad for each in side.student.parameters())
+    _, depth = side.seen(torch.rand(2, 3, 64, 128))
+    assert depth.shape == (2, 7, 8, 16) and torch.allclose(depth.sum(1), torch.ones(2, 8, 16), atol=1e-5)
+    assert (depth.argmax(1) == 2).all() and depth[:, 2].min() > 0.4, "the bin of 6 m"
+    before = {name: value.clone() for name, value in side.student.state_dict().items()}
+    contrast.train([bag], tmp_path / "c", config=CONTRAST, depth=sighted, budget=Budget(steps=2), batch=2)
+    _, trained = contrast.new_networks(CONTRAST, tmp_path / "c")
+    assert all(torch.equal(value, before[name]) for name, value in trained["bev_image"].student.state_dict().items())
+    objects.train([bag], tmp_path / "o", config=OBJECTS, init=tmp_path / "c", budget=Budget(steps=1), batch=2)
+    _, found = objects.new_networks(OBJECTS, None, sighted)
+    assert all(torch.equal(value, before[name]) for name, value in found["both"].image.student.state_dict().items())
+    with pytest.raises(BadInput, match="wanted without --init"):
+        contrast.new_networks(CONTRAST, tmp_path / "c", sighted)
+    with pytest.raises(BadInput, match="wanted a model of kind depth, it is of kind contrast"):
+        contrast.new_networks(CONTRAST, None, tmp_path / "c")
+    with pytest.raises(BadInput, match="its input is 128x64 at 80 px"):
+        contrast.new_networks(replace(CONTRAST, canonical_focal_px=90.0), None, sighted)
 
 
 def test_bags_without_lidar_or_labels_end_with_a_sentence(bag, tmp_path, monkeypatch):

@@ -1,0 +1,113 @@
+"""What pretraining is worth when labels are few: camera, cloud and fusion model, pretrained and from scratch (S3 [0005]-[0010]).
+
+    python -m bench.s3_labels --pretrained out/contrast --bags labelled_* --held held_* --minutes 3 --seeds 1 2 3 --out out/bench/s3_labels
+
+Every run is `train objects` for the same time (--minutes, or --steps), on 6, 60 or 600 frames spread evenly over the bags, from the model
+of `train contrast` or from nothing, and is scored by `evaluate objects` on the held drives. Printed: mAP by share and modality, mean over
+the seeds and their deviation, what pretraining adds, and what fusion adds to the better single model. What --out already has is not done
+again, so a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.s2_hard_pixels import merged, package
+from depth_perception.model import as_json, write_atomically
+
+MODALITIES = ("image", "cloud", "both")
+
+
+def done(args: argparse.Namespace, start: str, share: int, seed: int) -> dict[str, Any]:
+    """Trains and scores the three models from one start, unless OUT has it."""
+    place = Path(args.out) / f"{start}_{share}_{seed}"
+    file = place / "result.json"
+    if not file.is_file():
+        place.mkdir(parents=True, exist_ok=True)
+        config: dict[str, Any] = {"validate": 0.0, "fit": {"threads": args.threads}}  # few labels: none is held out, the last weights count
+        for text in args.config:
+            config = merged(config, yaml.safe_load(Path(text).read_text()))
+        (place / "config.yaml").write_text(yaml.safe_dump(config))
+        budget = ["--steps", str(args.steps)] if args.steps else ["--minutes", str(args.minutes)]
+        init = ["--init", args.pretrained] if start == "pretrained" else []
+        package(place / "train.log", "train", "objects", "--bag", *args.bags, "--frames", str(share), *init, *budget, "--seed", str(seed),
+                "--batch", str(args.batch), "--config", str(place / "config.yaml"), "--modality", *args.modality,
+                "--out", str(place / "model"), "--json", str(place / "train.json"))
+        package(place / "evaluate.log", "evaluate", "objects", "--bag", *args.held, "--model", str(place / "model"),
+                "--json", str(place / "scores.json"))
+        trained, scores = (json.loads((place / name).read_text()) for name in ("train.json", "scores.json"))
+        found = {name: {key: row[key] for key in ("map", "map_iou_0.5", "centre_m", "frames", "truths")}
+                 | {"per_class": {label: one["ap"] for label, one in row["per_class"].items()}}
+                 for name, row in scores["per_modality"].items()}
+        write_atomically(file, as_json({"start": start, "labelled": share, "seed": seed, "steps": trained["steps"],
+                                        "minutes": trained["minutes"], "scores": found}))
+        for left in (place / "model").glob("checkpoint*"):
+            left.unlink()
+    result: dict[str, Any] = json.loads(file.read_text())
+    print(f"{place}: {result['steps']} steps, " + ", ".join(f"{name} {100 * row['map']:.1f}" for name, row in result["scores"].items()),
+          flush=True)
+    return result
+
+
+def table(runs: list[dict[str, Any]], shares: list[int], modalities: list[str]) -> list[dict[str, Any]]:
+    """One row per share and modality: mAP in percent, mean and deviation of both starts, and the mean gain with the same seeds."""
+    rows = []
+    for share in shares:
+        for name in modalities:
+            by_start = {start: {run["seed"]: 100 * run["scores"][name]["map"] for run in runs
+                                if (run["start"], run["labelled"]) == (start, share)} for start in ("scratch", "pretrained")}
+            row: dict[str, Any] = {"labelled": share, "modality": name}
+            for start, found in by_start.items():
+                row[start] = statistics.mean(found.values()) if found else None
+                row[f"{start}_deviation"] = statistics.stdev(found.values()) if len(found) > 1 else 0.0
+            shared = sorted(set(by_start["scratch"]) & set(by_start["pretrained"]))
+            row["gain"] = statistics.mean(by_start["pretrained"][seed] - by_start["scratch"][seed] for seed in shared) if shared else None
+            rows.append(row)
+    return rows
+
+
+def printed(rows: list[dict[str, Any]]) -> None:
+    """The table, and what fusion adds."""
+    print("labelled  modality  scratch        pretrained     gain")
+    for row in rows:
+        both = [f"{row[start]:5.1f} +- {row[f'{start}_deviation']:4.1f}" if row[start] is not None else "      -      "
+                for start in ("scratch", "pretrained")]
+        gain = "    -" if row["gain"] is None else f"{row['gain']:+5.1f}"
+        print(f"{row['labelled']:8d}  {row['modality']:8s}  {both[0]}  {both[1]}  {gain}")
+    for share in dict.fromkeys(row["labelled"] for row in rows):
+        found = {row["modality"]: row["pretrained"] for row in rows if row["labelled"] == share and row["pretrained"] is not None}
+        if set(MODALITIES) <= set(found):
+            gained = found["both"] - max(found["image"], found["cloud"])
+            print(f"{share} labelled: fusion is {gained:+.1f} mAP from the better single model")
+
+
+def main() -> None:
+    """Runs what is missing, prints the table, writes OUT/labels.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pretrained", required=True, metavar="DIR", help="a model of `train contrast`")
+    parser.add_argument("--bags", nargs="+", required=True, help="labelled drives to learn from")
+    parser.add_argument("--held", nargs="+", required=True, help="labelled drives to score on")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--frames", nargs="+", type=int, default=[6, 60, 600], help="how many frames are labelled")
+    parser.add_argument("--modality", nargs="+", default=list(MODALITIES), choices=MODALITIES)
+    parser.add_argument("--minutes", type=float, default=3, help="of fine-tuning, for the models of all modalities together")
+    parser.add_argument("--steps", type=int, help="the same number of steps for both starts instead")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--config", nargs="+", default=[], help="overrides for every run, see config/train/objects.yaml")
+    args = parser.parse_args()
+    runs = [done(args, start, share, seed) for seed in args.seeds for share in args.frames for start in ("scratch", "pretrained")]
+    rows = table(runs, args.frames, args.modality)
+    printed(rows)
+    write_atomically(Path(args.out) / "labels.json", as_json({"name": "s3_labels", "results": rows, "runs": runs}))
+
+
+if __name__ == "__main__":
+    main()
