@@ -13,14 +13,19 @@ from tqdm import tqdm
 
 from depth_perception import bag as bags
 from depth_perception import model as models
+from depth_perception.bag.labels import labels as labels_of
 from depth_perception.evaluation import odometry as odometry_evaluation
 from depth_perception.evaluation import offline
 from depth_perception.evaluation import reference as references
 from depth_perception.evaluation.bev import BevScore
 from depth_perception.evaluation.depth import DepthScore
+from depth_perception.evaluation.objects import ObjectsScore
+from depth_perception.evaluation.objects_offline import to_find
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import lidar, pose
-from depth_perception.report import page, pictures
+from depth_perception.geometry.grid import Grid
+from depth_perception.report import objects, page, pictures
+from depth_perception.systems import palette
 from depth_perception.systems.odometry import T_BODY_OPTICAL
 
 SCORED = 60  # so many of a drive's depth images and clouds are kept, evenly spread, for scoring and pictures
@@ -125,8 +130,13 @@ def _heard_beside(observer: Any) -> dict[str, int]:
 
 def _beside(name: str, status: dict[str, str], received: int) -> dict[str, Any]:
     """A system that takes the newest frame and misses those that come while it works."""
-    return {"published": int(status[f"published_{name}"]), "received": received, "missed": int(status[f"{name}_missed"]),
-            "latency_ms": {"p50": float(status.get(f"{name}_latency_ms_p50", "nan"))}, "engine": status.get(f"{name}_engine", "")}
+    return {
+        "published": int(status[f"published_{name}"]),
+        "received": received,
+        "missed": int(status[f"{name}_missed"]),
+        "latency_ms": {"p50": float(status.get(f"{name}_latency_ms_p50", "nan"))},
+        "engine": status.get(f"{name}_engine", ""),
+    }
 
 
 def _last_scale(observer: Any) -> dict[str, float]:
@@ -178,6 +188,8 @@ def _metrics(
             bev_score.add(clouds[frame.stamp_ns], frame)
     metrics["depth"] |= {"published": depth_score.result().get("published", {})}
     metrics["bev"] = bev_score.result()
+    if observer.objects:
+        metrics["objects"] = _objects(observer, reader)
     try:
         if isinstance(reference, str) or not observer.trajectory:
             raise BadInput(reference if isinstance(reference, str) else "no odometry arrived")
@@ -190,12 +202,27 @@ def _metrics(
     return metrics
 
 
+def _objects(observer: Any, reader: bags.FrameReader) -> dict[str, Any]:
+    """Scores of the published boxes, where the bag has true ones."""
+    published, score, grid = dict(observer.objects), ObjectsScore(), Grid()
+    try:
+        true_of = labels_of(reader)
+        for number, frame in enumerate(reader):
+            if frame.stamp_ns in published and (true := true_of(frame, number)) is not None:
+                needed, needless = to_find(true, frame, grid)
+                score.add(published[frame.stamp_ns], needed, needless=needless)
+    except BadInput as error:
+        return {"not_scored": str(error)}
+    return score.result()
+
+
 def _draw(
     args: argparse.Namespace, observer: Any, summary: dict[str, Any], reader: bags.FrameReader, reference: references.Reference | str
 ) -> None:
     """Pictures of a few moments, the trajectory, and the page."""
     out = Path(args.out)
-    depths, confidences, clouds, grids = (observer.kept(name) for name in ("depth", "confidence", "cloud", "grid"))
+    depths, confidences, clouds, grids, masks = (observer.kept(name) for name in ("depth", "confidence", "cloud", "grid", "mask"))
+    boxes = dict(observer.objects)
     stamps = sorted(set(depths) & set(clouds))
     chosen = set(stamps[:: max(len(stamps) // 4, 1)][1:5] or stamps[:1])
     shown: list[tuple[Path, str]] = []
@@ -217,6 +244,12 @@ def _draw(
         shown.append((out / f"depth_{name}.jpg", "image, LiDAR (if any), depth (bright is near), confidence"))
         pictures.save(out / f"bev_{name}.png", pictures.from_above(np.asarray(clouds[frame.stamp_ns]), reference=scan))
         shown.append((out / f"bev_{name}.png", "from above: camera-only cloud coloured by height, LiDAR grey, the car white"))
+        if frame.stamp_ns in boxes:
+            pictures.save(out / f"objects_{name}.jpg", objects.over_camera(image, frame.calibration, boxes[frame.stamp_ns]))
+            shown.append((out / f"objects_{name}.jpg", "objects over the camera's image"))
+        if frame.stamp_ns in masks:
+            pictures.save(out / f"markings_{name}.jpg", palette.overlay(image, np.asarray(masks[frame.stamp_ns])))
+            shown.append((out / f"markings_{name}.jpg", "road markings over the camera's image"))
         if frame.stamp_ns in grids:
             pictures.save(out / f"grid_{name}.png", pictures.grid_picture(grids[frame.stamp_ns]))
             shown.append((out / f"grid_{name}.png", "occupancy grid: black occupied, white free, grey unknown"))
