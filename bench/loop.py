@@ -2,11 +2,13 @@
 
     python -m bench.loop --drives truck_1 truck_2 truck_3 --minutes 20                    # a fleet's drives, from the shipped model
     python -m bench.loop --drives truck_1 truck_2 --poison 10 --kills 20 --steps 24
+    python -m bench.loop --task objects --init out/objects --drives labelled_1 labelled_2 --minutes 10
+    python -m bench.loop --task markings --init out/markings --source drawn_1 --drives truck_1 --minutes 10
 
 --poison: each time one drive is spoilt (extrinsics turned by 3 to 8 degrees, focal length wrong by 10 to 40 %, black images, shuffled
 stamps, images and scans three seconds apart) and the loop gets it alone: it must not promote. --kills: one loop is killed (-9) at random
 moments, begun again each time, and after each kill the current model must answer its self-test; at the end it must be done.
-JSON: --out/loop.json.
+--task, --init, --config, --source, --score-on: as for `loop`. JSON: --out/loop.json, with another task loop_TASK.json.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy as np
 from depth_perception import engine, model
 from depth_perception.bag import Bag, Writer, guess_topics
 from depth_perception.geometry import pose
+from depth_perception.loop.parts import PARTS
 from depth_perception.model import as_json, write_atomically
 from depth_perception.report.bench import machine
 
@@ -105,6 +108,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--target", help="as for `loop`")
+    parser.add_argument("--task", default="depth", choices=list(PARTS))
+    parser.add_argument("--init")
+    parser.add_argument("--config")
+    parser.add_argument("--source", nargs="+")
+    parser.add_argument("--score-on", nargs="+")
     parser.add_argument("--poison", type=int, default=0, metavar="N")
     parser.add_argument("--kills", type=int, default=0, metavar="N")
     parser.add_argument("--within", type=float, default=30.0, metavar="S", help="the longest time before a kill")
@@ -113,8 +121,12 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     budget = ["--minutes", str(args.minutes)] if args.minutes else ["--steps", str(args.steps or 24)]
-    budget += ["--batch", str(args.batch), *(["--target", args.target] if args.target else [])]
-    said: dict[str, Any] = {"name": "loop", **machine(), "results": [], "poison": [], "kills": []}
+    budget += ["--batch", str(args.batch), "--task", args.task]
+    for name in ("target", "init", "config", "source", "score_on"):
+        value = getattr(args, name)
+        if value:
+            budget += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
+    said: dict[str, Any] = {"name": "loop", "task": args.task, **machine(), "results": [], "poison": [], "kills": []}
     with tempfile.TemporaryDirectory(prefix="loop-") as name:
         folder = Path(name)
         for i in range(args.poison):
@@ -150,7 +162,7 @@ def main() -> None:
                    "scores": facts.get("scores")}
             said["results"].append(row)
             print(f"{text}; {row['took_min']:.1f} min in all", flush=True)
-    write_atomically(Path(args.out) / "loop.json", as_json(said))
+    write_atomically(Path(args.out) / f"loop{'' if args.task == 'depth' else f'_{args.task}'}.json", as_json(said))
     if any(row["promoted"] for row in said["poison"]) or any(row["works"] is False for row in said["kills"]):
         raise SystemExit("that must not be")
 

@@ -26,7 +26,8 @@ EXTRAS = {
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb. Exit code 2 and one sentence for bad input."""
     argv = sys.argv[1:] if argv is None else argv
-    verbs = sorted(name for _, name, _ in pkgutil.iter_modules(commands.__path__) if not name.startswith("train_"))  # tasks of train
+    modules = (name for _, name, _ in pkgutil.iter_modules(commands.__path__))
+    verbs = sorted(name.replace("_", "-") for name in modules if not name.startswith("train_"))  # those are tasks of train
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: python -m depth_perception VERB [options]\n")
         for verb in verbs:

@@ -47,6 +47,14 @@ def _images(findings: dict[str, Any]) -> Said:
         yield YES, f"{images['looked_at']} images that show something"
 
 
+def _pictures(findings: dict[str, Any]) -> Said:
+    """A camera, calibrated or not: where the road begins in its images can be guessed."""
+    said = list(_images(findings))
+    uncalibrated = list(_problem(findings, "no_camera_info"))
+    for each, sentence in said:
+        yield (LIMITS if sentence in uncalibrated else each), sentence
+
+
 def _stamps(findings: dict[str, Any]) -> Said:
     for row in findings["topics"]:
         if row["name"] in (findings["chosen"] or {}).values() and row["stamps"]:
@@ -163,7 +171,7 @@ PURPOSES: dict[str, tuple[Check, ...]] = {
     "train student": (*_SEEN, _lidar),
     "contrast": (*_SEEN, _lidar),
     "objects": (*_SEEN, _lidar, _labels),
-    "markings": (_images,),
+    "markings": (_pictures,),
     "evaluate depth": (*_SEEN, _lidar),
     "evaluate odometry": (*_VIDEO, _poses),
     "drive": (_images, _focal, _slow, _drives),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -13,17 +14,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from depth_perception import engine, inspection, model
 from depth_perception.frame import BadInput
-from depth_perception.loop.held import hold_out
+from depth_perception.loop import found
+from depth_perception.loop.held import NothingSaid, hold_out, hold_out_folder, is_folder
+from depth_perception.loop.parts import PARTS, Part
 from depth_perception.loop.store import Outcome, Store
 from depth_perception.loop.verdict import Stretch, verdict
 
@@ -33,7 +37,6 @@ _MOST_ATTEMPTS = 30  # a machine that is switched off every night, not one that 
 _SOME = {"black", "blurred", "frozen"}
 # What a full disk, a file that somebody edited, or a result that lacks something does: an outcome, not a traceback.
 _FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError)
-_PURPOSES = {"depth": "train depth", "student": "train student"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Plan:
 
     Attributes:
         bags: absolute path of each new bag -> its files when this was planned; what it has become by the end is new again.
-        task: what is learned: depth, or student (by `teacher`).
-        steps, minutes: the training's budget. config: its YAML; None: config/train/loop.yaml, or student.yaml.
+        task: what is learned, a key of PARTS; student by `teacher`, markings by `source` and judged on `score_on` too.
+        labels: the topic of the truth where it is not the usual one. palette: of masks in folders.
+        steps, minutes: the training's budget. config: its YAML; None: the part's.
         targets, precisions: kinds of GPU to compile for, none: the engines are the CPU's.
         held_share: of each bag's time, its end, that is scored on.
         min_gain, tolerance: see `verdict`.
@@ -69,6 +73,10 @@ class Plan:
     image_topic: str | None = None
     points_topic: str | None = None
     calibration: str | None = None
+    labels: str | None = None
+    source: list[str] = dataclasses.field(default_factory=list)
+    score_on: list[str] = dataclasses.field(default_factory=list)
+    palette: str | None = None
 
 
 def run(store: Store, plan: Plan | None, *, tell: Tell) -> list[tuple[str, Outcome]]:
@@ -111,6 +119,10 @@ class _Run:
         self._store, self._folder, self._plan, self._tell = store, folder, plan, tell
         self._candidate = folder / "candidate"
 
+    @property
+    def _part(self) -> Part:
+        return PARTS[self._plan.task]
+
     def finish(self) -> Outcome:
         """All stages; whatever goes wrong is an outcome."""
         try:
@@ -133,22 +145,26 @@ class _Run:
         usable = self._once("inspect", self._inspect)["usable"]
         if not usable:
             raise _Stop("refused", "none of the new bags is fit for learning: " + "; ".join(self._refusals()))
-        held = self._once("held", lambda: self._hold_out(usable))["held"]
+        apart = self._once("held", lambda: self._hold_out(usable))
+        held, judges = apart["held"], apart.get("judges", {})
         if not held:
-            raise _Stop("refused", "the new bags are too short to hold something out")
+            raise _Stop("refused", "nothing can be held out of the new bags: " + "; ".join(self._refusals()))
+        if not any(held.values()) and not judges:
+            raise _Stop("failed", "nobody can judge: " + "; ".join(apart["cannot"]))
         self._once("train", lambda: self._train(list(held), base))
-        scored = self._once("scores", lambda: self._score(held, base))
+        scored = self._once("scores", lambda: self._score(held, base, judges))
         scores = scored["stretches"]
-        said = verdict([Stretch(**row) for row in scores], min_gain=self._plan.min_gain, tolerance=self._plan.tolerance)
+        said = verdict([Stretch(**row) for row in scores], min_gain=self._plan.min_gain, tolerance=self._plan.tolerance,
+                       measure=self._part.measure)
         self._once("verdict", lambda: dataclasses.asdict(said))
         if not said.better:
             raise _Stop("not better", "; ".join(said.reasons))
         engines = self._once("proof", lambda: self._prove(list(held)))
         bags = [{"path": bag, "files": self._plan.bags[bag]} for bag in held]
         facts = {"run": self._folder.name, "why": said.reasons[0], "bags": bags, "refused": self._refusals(), "scores": scores,
-                 "left_out": scored["left_out"], "gain": said.gain, **engines}
+                 "left_out": scored["left_out"], "gain": said.gain, **({"judges": judges} if judges else {}), **engines}
         version = self._store.promote(self._candidate, facts, base=base, move=False)
-        self._keep_held(held)
+        self._keep_held(held, judges)
         return Outcome("promoted", f"{version.name} is current: {said.reasons[0]}")
 
     def _base(self) -> dict[str, Any]:
@@ -158,7 +174,7 @@ class _Run:
 
     def _inspect(self) -> dict[str, Any]:
         """Which bags are fit for this training; what is poisoned is named, and nothing is learned from it."""
-        purpose, usable, refused = _PURPOSES[self._plan.task], [], {}
+        usable, refused, some = [], {}, _SOME | self._part.forgives
         for bag in self._plan.bags:
             self._tell(f"inspecting {bag}")
             try:
@@ -166,8 +182,8 @@ class _Run:
             except BadInput as error:
                 refused[bag] = str(error)
                 continue
-            poison = [problem["sentence"] for problem in findings["problems"] if problem["kind"] in inspection.POISON - _SOME]
-            fit = findings["fitness"][purpose]
+            poison = [problem["sentence"] for problem in findings["problems"] if problem["kind"] in inspection.POISON - some]
+            fit = findings["fitness"][self._part.fitness]
             if poison or fit["verdict"] == "no":
                 refused[bag] = "; ".join(poison or fit["reasons"])
             else:
@@ -180,31 +196,69 @@ class _Run:
         return {bag: why for stage in done for bag, why in self._read(stage)["refused"].items()}
 
     def _refusals(self) -> list[str]:
-        return [f"{bag}: {why}" for bag, why in self._refused().items()]
+        return [why if why.startswith(bag) else f"{bag}: {why}" for bag, why in self._refused().items()]
 
     def _hold_out(self, usable: list[str]) -> dict[str, Any]:
-        """bag -> the bag of its end, with NAME.yaml beside it where the calibration is a file's."""
-        held, refused = {}, {}
+        """{"held": bag -> the bag of its end, with NAME.yaml beside it where the calibration is a file's, "refused": bag -> why}.
+
+        Of a part that learns by a labelled source also "judges": place -> whose it is, and "cannot": why others judge not. A bag without
+        truth is learned from there, and has no stretch.
+        """
+        held: dict[str, str | None] = {}
+        refused, cannot, plan = {}, [], self._plan
         for i, bag in enumerate(usable):
             out = self._folder / "held" / f"{self._folder.name}-{i}"
             try:
-                hold_out(bag, out, share=self._plan.held_share, image_topic=self._plan.image_topic, points_topic=self._plan.points_topic)
-                if self._plan.calibration:
-                    shutil.copyfile(self._plan.calibration, _calibration(out))
+                self._end_of(bag, out)
                 held[bag] = self._relative(out)
+            except NothingSaid as error:
+                if self._part.by_source:
+                    held[bag] = None
+                    cannot.append(str(error))
+                else:
+                    refused[bag] = str(error)
             except BadInput as error:
                 refused[bag] = str(error)
-        return {"held": held, "refused": refused}
+        if not self._part.by_source:
+            return {"held": held, "refused": refused}
+        judges = dict.fromkeys(plan.score_on, "the labelled set")
+        for source in [] if judges or any(held.values()) else plan.source:
+            # Its name is its own: it is held out again and again, and kept once.
+            digest = hashlib.sha256(json.dumps(found.identity(Path(source))).encode()).hexdigest()[:8]
+            out = self._folder / "held" / f"source-{Path(source).name}-{digest}"
+            try:
+                if is_folder(source):
+                    hold_out_folder(Path(source), out, share=plan.held_share)
+                else:
+                    self._end_of(source, out)
+                judges[self._relative(out)] = "the labelled source's end"
+            except BadInput as error:
+                cannot.append(str(error))
+        return {"held": held, "refused": refused, "judges": judges, "cannot": cannot}
+
+    def _end_of(self, bag: str, out: Path) -> None:
+        plan = self._plan
+        hold_out(bag, out, share=plan.held_share, image_topic=plan.image_topic, points_topic=plan.points_topic, truth=self._part.truth,
+                 truth_topic=plan.labels)
+        if plan.calibration:
+            shutil.copyfile(plan.calibration, _calibration(out))
 
     def _train(self, bags: list[str], base: Path) -> dict[str, Any]:
-        plan = self._plan
-        name = "student.yaml" if plan.task == "student" else "loop.yaml"
-        config = yaml.safe_load(Path(plan.config or model.share_directory() / "config" / "train" / name).read_text()) or {}
-        config.setdefault("samples", {})["leave_end"] = plan.held_share
+        plan, part = self._plan, self._part
+        config = yaml.safe_load(Path(plan.config or model.share_directory() / "config" / "train" / part.config).read_text()) or {}
+        within = config
+        for key in part.leave_end[:-1]:
+            within = within.setdefault(key, {})
+        within[part.leave_end[-1]] = plan.held_share
         (self._folder / "config.yaml").write_text(yaml.safe_dump(config))
-        words = ["train", plan.task, "--bag", *bags, "--init", str(base), "--config", str(self._folder / "config.yaml"), "--out",
+        taught = ["--source", *plan.source, "--target", *bags] if part.by_source else ["--bag", *bags]
+        words = ["train", plan.task, *taught, "--init", str(base), "--config", str(self._folder / "config.yaml"), "--out",
                  str(self._candidate), "--batch", str(plan.batch), "--seed", str(plan.seed), "--json", str(self._folder / "trained.json")]
-        for name in ("steps", "minutes", "teacher", "points_topic", "calibration", "image_topic"):
+        if part.kind == "objects":  # all that the current model can do, and no more
+            words += ["--modality", *model.load(base).networks]
+        if part.truth is not None and plan.labels:
+            words += [part.truth.option, plan.labels]
+        for name in ("steps", "minutes", "teacher", "points_topic", "calibration", "image_topic", "palette"):
             value = getattr(plan, name)
             words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
         has_checkpoint = any(self._candidate.glob("checkpoint*"))
@@ -212,14 +266,16 @@ class _Run:
         self._command("train", *words, *["--resume"] * has_checkpoint)
         return dict(json.loads((self._folder / "trained.json").read_text()))
 
-    def _score(self, held: dict[str, str], base: Path) -> dict[str, Any]:
+    def _score(self, held: Mapping[str, str | None], base: Path, judges: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
         """Both models on every held-out stretch, of this run and of earlier ones. {"stretches", "left_out": name -> why}.
 
         An earlier stretch that the current model cannot be scored on says nothing any more; this run's must all be scored.
         """
-        places = [(self._store.into / path, True) for path in held.values()] + [(path, False) for path in self._stretches()]
+        ours = {self._store.into / path: "" for path in held.values() if path} | {self._store.into / path: judges[path] for path in judges}
+        names = {place.name for place in ours}
+        earlier = [path for path in self._stretches() if path.name not in names]  # a source's end is this run's again
         rows, left_out = [], {}
-        for place, new in places:
+        for place, new in [*((place, True) for place in ours), *((place, False) for place in earlier)]:
             try:
                 before = self._scores(place, "before", base)
             except _Stop as stop:
@@ -227,14 +283,19 @@ class _Run:
                     raise
                 left_out[place.name] = stop.outcome.sentence
                 continue
-            rows.append({"name": place.name, "new": new, "before": before, "after": self._scores(place, "after", self._candidate)})
+            rows.append({"name": place.name, "new": new, "before": before, "after": self._scores(place, "after", self._candidate),
+                         **({"judge": ours[place]} if ours.get(place) else {})})
         return {"stretches": rows, "left_out": left_out}
 
     def _scores(self, place: Path, when: str, path: Path) -> dict[str, Any]:
         self._tell(f"scoring {path.name} on {place.name}")
-        out, calibration = self._folder / "score.json", _calibration(place)
-        self._command(f"score_{place.name}_{when}", "evaluate", "depth", "--bag", str(place), "--model", str(path), "--json", str(out),
-                      *(["--calibration", str(calibration)] if calibration.exists() else []))
+        out, calibration, part, plan = self._folder / "score.json", _calibration(place), self._part, self._plan
+        words = ["--calibration", str(calibration)] if calibration.exists() else []
+        if part.truth is not None and plan.labels and str(place) in plan.score_on:  # what was held out has it at its usual place
+            words += [part.truth.option, plan.labels]
+        words += ["--palette", plan.palette] if plan.palette else []
+        self._command(f"score_{place.name}_{when}", "evaluate", part.evaluate, "--bag", str(place), "--model", str(path),
+                      "--json", str(out), *words)
         return {name: value for name, value in json.loads(out.read_text()).items() if name != "regions"}
 
     def _stretches(self) -> list[Path]:
@@ -260,11 +321,13 @@ class _Run:
                 row["engine"] = Path(row["engine"]).name
         return {"selftest": proofs, "engines": engines}
 
-    def _keep_held(self, held: dict[str, str]) -> None:
-        """This run's stretches are the earlier ones of the next."""
-        for path in (self._store.into / each for each in held.values()):
+    def _keep_held(self, held: Mapping[str, str | None], judges: Iterable[str] = ()) -> None:
+        """This run's stretches are the earlier ones of the next; a labelled set stays where it is."""
+        for path in (self._store.into / each for each in (*held.values(), *judges) if each and not Path(each).is_absolute()):
             for each in (_calibration(path), path):
                 if each.exists():
+                    if each.is_dir():
+                        shutil.rmtree(self._store.held / each.name, ignore_errors=True)
                     os.replace(each, self._store.held / each.name)
         for path in self._stretches()[: -self._plan.most_held or None]:
             shutil.rmtree(path)

@@ -75,6 +75,8 @@ WRONG = {
     "silent to the end": ({"silent": {"/camera/image": range(30, 60)}}, "gap", "/camera/image: a gap of 3.00 s at 2.90 s", "drive", "yes"),
     "no CameraInfo": ({"without": ["/camera/camera_info"]}, "no_camera_info", "no sensor_msgs/msg/CameraInfo for /camera/image", "drive",
                       "no"),
+    "roadside": ({"without": ["/camera/camera_info"]}, "no_camera_info", "no sensor_msgs/msg/CameraInfo for /camera/image", "markings",
+                 "with limits"),
     "no TF": ({"without": ["/tf_static"]}, "no_extrinsics", "no transform between lidar and camera", "contrast", "no"),
     "no LiDAR": ({"without": ["/points"]}, "no_lidar", "no point cloud", "train depth", "no"),
     "no camera": ({"without": ["/camera/image"]}, "topics", "no camera topic among", "drive", "no"),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depth_perception.loop.parts import PARTS
 from depth_perception.loop.verdict import Stretch, verdict
 
 
@@ -62,3 +63,47 @@ def test_no_score_is_not_a_good_score(after):
     said = judged(Stretch("today", True, {"metric": {"abs_rel": 0.2}}, after))
     assert not said.better
     assert not verdict([], min_gain=0.0, tolerance=1.0).better
+
+
+def by_map(name, before, after, *, new=True, judge=""):
+    def said(maps):
+        return {"per_modality": {modality: {"map": value} for modality, value in maps.items()}}
+
+    return Stretch(name, new, said(before), said(after), judge)
+
+
+def objects(*stretches):
+    return verdict(list(stretches), min_gain=0.01, tolerance=0.02, measure=PARTS["objects"].measure)
+
+
+def test_what_is_right_rises_by_points_and_no_sensor_pays_for_another():
+    said = objects(by_map("a", {"image": 0.1, "both": 0.2}, {"image": 0.13, "both": 0.21}),
+                   by_map("old", {"image": 0.5, "both": 0.5}, {"image": 0.485, "both": 0.52}, new=False))
+    assert said.better and said.gain == pytest.approx(0.02)
+    assert said.reasons == ["on this run's drives mAP went from 0.1500 to 0.1700 (+2.0 points), and is no worse on 1 earlier stretches"]
+    said = objects(by_map("a", {"image": 0.1, "both": 0.2}, {"image": 0.07, "both": 0.3}))
+    assert (said.better, said.reasons) == (False, ["on this run's a image mAP went from 0.1000 to 0.0700, allowed -2.0 points"])
+    assert objects(by_map("a", {"cloud": 0.0}, {"cloud": 0.005})).reasons == [
+        "on this run's drives mAP went from 0.0000 to 0.0050 (+0.5 points), wanted +1.0 points or better"]
+
+
+def test_an_empty_road_judges_nobody_and_a_lost_model_is_worse():
+    empty = by_map("empty", {"image": None}, {"image": None})
+    assert objects(empty, by_map("a", {"image": 0.1}, {"image": 0.2})).better
+    assert not objects(empty).better and not objects().better
+    assert not objects(by_map("a", {"image": 0.1, "both": 0.1}, {"both": 0.5})).better
+
+
+def test_the_sentence_says_who_judged():
+    def ious(miou, paint):
+        return {"miou": miou, "paint": paint, "per_class": {}}
+
+    def marked(*stretches):
+        return verdict(list(stretches), min_gain=0.01, tolerance=0.02, measure=PARTS["markings"].measure)
+
+    source = Stretch("town", True, ious(0.5, 0.6), ious(0.55, 0.6), "the labelled source's end")
+    assert marked(source).reasons == ["on the labelled source's end IoU went from 0.5000 to 0.5500 (+5.0 points)"]
+    both = [source, Stretch("today", True, ious(0.5, 0.6), ious(0.55, 0.6))]
+    assert marked(*both).reasons[0].startswith("on the labelled source's end and this run's drives IoU went")
+    worse = Stretch("town", True, ious(0.5, 0.6), ious(0.55, 0.5), "the labelled source's end")
+    assert marked(worse).reasons == ["on the labelled source's end town paint IoU went from 0.6000 to 0.5000, allowed -2.0 points"]
