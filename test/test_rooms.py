@@ -140,7 +140,10 @@ def loaded_after(module: str) -> set[str]:
     return set(result.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["nodes.drive", "nodes.depth_node", "nodes.odometry_node", "nodes.bev_node", "nodes.objects_node", "nodes.markings_node", "systems.drive", "engine"])
+@pytest.mark.parametrize("module", [
+    "nodes.drive", "nodes.depth_node", "nodes.odometry_node", "nodes.bev_node", "nodes.objects_node",
+    "nodes.markings_node", "systems.drive", "engine",
+])
 def test_what_drives_loads_neither_torch_nor_open3d(module: str):
     if module.startswith("nodes"):
         pytest.importorskip("rclpy")
