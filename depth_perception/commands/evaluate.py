@@ -56,6 +56,10 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.frame import BadInput
     from depth_perception.model import as_json, write_atomically
 
+    if args.what != "depth" and (args.truth or args.regions):
+        raise BadInput(f"--truth, --regions: `evaluate depth` takes them, `evaluate {args.what}` does not")
+    if args.what != "odometry" and (args.reference or args.align != "none"):
+        raise BadInput(f"--reference, --align: `evaluate odometry` takes them, `evaluate {args.what}` does not")
     if args.what != "objects" and (args.modality or args.labels):
         raise BadInput(f"--modality, --labels: `evaluate objects` takes them, `evaluate {args.what}` does not")
     if args.what != "markings" and (args.mask_topic or args.palette):

@@ -14,6 +14,16 @@ HELP = "learn a model from bags; ends by exporting it"
 EXAMPLE = "python -m depth_perception train depth --bag drive_1 drive_2 --out out/student --minutes 25"
 
 
+# What only some tasks take; a flag of another one is a mistake, and is not passed over.
+TAKES = {
+    "depth": {"bag", "network", "init_pose", "profile", "points_topic"},
+    "student": {"bag", "network", "teacher", "init_pose", "profile", "points_topic"},
+    "contrast": {"bag", "depth", "points_topic"},
+    "objects": {"bag", "depth", "modality", "labels", "frames", "points_topic"},
+    "markings": {"source", "target", "mode", "palette", "mask_topic"},
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `train`."""
     from depth_perception.commands import train_bev, train_markings
@@ -43,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, exports, writes the report."""
+    from depth_perception.frame import BadInput
+
+    for name in sorted(set().union(*TAKES.values()) - TAKES[args.task] - {"teacher"}):
+        if getattr(args, name) not in (None, [], False):
+            tasks = ", ".join(f"`train {task}`" for task, taken in TAKES.items() if name in taken)
+            raise BadInput(f"--{name.replace('_', '-')}: is of {tasks}; `train {args.task}` does not take it")
+    if (args.task == "student") != (args.teacher is not None):
+        raise BadInput(f"--teacher: `train student` needs a model directory, and nothing else takes one, got {args.teacher}")
     if args.task == "markings":
         from depth_perception.commands import train_markings
 
@@ -55,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
 
     from depth_perception import model as models
     from depth_perception.export import export
-    from depth_perception.frame import BadInput
     from depth_perception.train import depth, student
     from depth_perception.train.distributed import joined
     from depth_perception.train.overrides import from_yaml
@@ -64,8 +81,6 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--bag: `train {args.task}` needs bags, got none")
     if args.batch < 2:
         raise BadInput(f"--batch: wanted at least 2 (batch norm), got {args.batch}")
-    if (args.task == "student") != (args.teacher is not None):
-        raise BadInput(f"--teacher: `train student` needs a model directory, and nothing else takes one, got {args.teacher}")
     config: depth.Config = depth.Config() if args.teacher is None else student.Config()
     if args.config is not None:
         config = from_yaml(config, args.config)
