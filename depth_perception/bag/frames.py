@@ -36,6 +36,7 @@ class FrameReader:
         calibration: Calibration at the beginning of the bag. lidar_frame: frame of its first scan, or None.
         disagreements: where the bag's CameraInfo and TF differ from the calibration file, as sentences.
         skipped: sentence -> how often, over the last iteration.
+        numbers: stamp of an image -> its number among all of the bag's, usable or not, from 0; over the last iteration.
     Raises:
         BadInput: the bag, the topics or the calibration cannot be used; while iterating: not one frame could be read.
     """
@@ -50,6 +51,7 @@ class FrameReader:
         self.bag = Bag(bag_path)
         self.topics = guess_topics(self.bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic)
         self.skipped: Counter[str] = Counter()
+        self.numbers: dict[int, int] = {}
         self.tree = FrameTree()
         self._pairing: Literal["latest", "nearest"] = pairing
         self._max_delay_ns, self._base_frame = max_delay_ns, base_frame
@@ -72,11 +74,14 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[Frame]:
         self.skipped.clear()
+        self.numbers.clear()
+        number = -1
         calibration, rectifier = self.calibration, self._rectifier
         pairs = _Latest(self._max_delay_ns) if self._pairing == "latest" else _Nearest(self._max_delay_ns, max(-self._offset_ns, 0))
         last_ns, came = None, False
         info_seen: Any = None
         for topic, type_name, log_ns, raw in self.bag.messages(self._wanted()):
+            number += topic == self.topics.image
             try:
                 message = self.bag.decode(type_name, raw)
                 if topic == self.topics.points:
@@ -96,7 +101,7 @@ class FrameReader:
                         raise BadInput("image: its stamp is not later than the one before")
                     image = rectifier(decode.compressed_image(message) if type_name == COMPRESSED else decode.image(message))
                     pairs.put(Frame(image, stamp_ns, calibration), log_ns)
-                    last_ns = stamp_ns
+                    last_ns, self.numbers[stamp_ns] = stamp_ns, number
             except BadInput as error:
                 self._count(f"{topic}: {error}")
             for frame in pairs.ready(log_ns):

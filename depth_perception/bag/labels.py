@@ -21,12 +21,12 @@ TRUTH = "/truth/boxes"  # where simulated drives have them
 _CUBE, _ADD = 1, 0
 _APART_NS = 50_000_000  # a label that far from an image is another moment's
 
-# (frame, its number in the bag) -> its boxes; None: nobody labelled it.
+# (frame, its number among those that the reader gives) -> its boxes; None: nobody labelled it.
 Labels = Callable[[Frame, int], "tuple[Box3D, ...] | None"]
 
 
 def labels(reader: FrameReader, source: str | None = None) -> Labels:
-    """What asks for the boxes of a frame, given its number among the bag's images, from 0.
+    """What asks for the boxes of a frame of this reader, while it is read.
 
     Args:
         source: a topic of MarkerArray (cubes whose ns is the class) or Detection3DArray, whose boxes belong to the image nearest in
@@ -37,10 +37,10 @@ def labels(reader: FrameReader, source: str | None = None) -> Labels:
         BadInput: there is no such thing, a message or file cannot be used, a class is unknown, or TF does not lead to the body.
     """
     path = Path(source or TRUTH)
-    if source and path.is_dir():
-        return _folder(path)
-    if source and path.is_file():
-        return _drive(path)
+    if source and (path.is_dir() or path.is_file()):
+        of = _folder(path) if path.is_dir() else _drive(path)
+        # An image that cannot be used has a number, too, or all labels after it would be another moment's.
+        return lambda frame, number: of(frame, reader.numbers.get(frame.stamp_ns, number))
     topic = source or TRUTH
     there = {name: kind for name, (kind, _) in reader.bag.topics.items() if kind in (MARKERS, DETECTIONS)}
     if topic not in there:
@@ -70,26 +70,33 @@ def _topic(reader: FrameReader, topic: str) -> dict[int, tuple[Box3D, ...]]:
         except BadInput as error:
             raise BadInput(f"labels {topic}: {error}") from None
         # An empty MarkerArray has no header, and says by its time in the bag of which moment it is.
-        said = message if type_name == DETECTIONS else message.markers[0] if marked else None
-        own = stamp_ns(said.header) if said is not None else log_ns
+        boxed = [marker for marker in message.markers if _is_box(marker)] if type_name == MARKERS else [message]
+        own = stamp_ns(boxed[0].header) if boxed else log_ns
         boxes = []
         for frame, name, score, at, size in marked:
             if name.lower() not in NAMES:
                 raise BadInput(f"labels {topic}: unknown class {name!r}; known are {', '.join(NAMES)}")
             label = class_of(name)
-            if label is not None:
-                T = to_body(frame, own) @ _matrix(at)
-                sides = np.array([size.x, size.y, size.z])
+            if label is None:
+                continue
+            T_base_frame, sides = to_body(frame, own), np.array([size.x, size.y, size.z])
+            try:
+                T = T_base_frame @ _matrix(at)
                 boxes.append(Box3D(label, score, T[:3, 3], sides, float(np.arctan2(T[1, 0], T[0, 0]))))
+            except BadInput as error:
+                raise BadInput(f"labels {topic}: {error}") from None
         found[own] = tuple(boxes)
     return found
 
 
 def _cubes(message: Any) -> Iterable[tuple[str, str, float, Any, Any]]:
     """(frame, class, score, pose, size) of each box."""
-    for marker in message.markers:
-        if marker.type == _CUBE and marker.action == _ADD:
-            yield marker.header.frame_id, marker.ns, 1.0, marker.pose, marker.scale
+    for marker in filter(_is_box, message.markers):
+        yield marker.header.frame_id, marker.ns, 1.0, marker.pose, marker.scale
+
+
+def _is_box(marker: Any) -> bool:
+    return bool(marker.type == _CUBE and marker.action == _ADD)
 
 
 def _detections(message: Any) -> Iterable[tuple[str, str, float, Any, Any]]:

@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.focal is not None and not 0 < args.focal < 1e6:
         raise BadInput(f"--focal: wanted pixels, got {args.focal}")
-    if args.what == "objects":
-        return _objects(args, models.load(args.model or models.shipped("objects")))
     if args.map and args.what != "markings":
         raise BadInput(f"--map: `predict markings` takes it, `predict {args.what}` does not")
+    if args.what == "objects":
+        return _objects(args, models.load(args.model or models.shipped("objects")))
     if args.what == "markings" and not args.modality:
         return _markings(args, models.load(args.model or models.shipped("markings")))
     if args.modality:
@@ -103,7 +103,10 @@ def _markings(args, model):  # type: ignore[no-untyped-def]
     from depth_perception import model as models
     from depth_perception.evaluation import marking_passes
     from depth_perception.report import markings as pictures
+    from depth_perception.systems import reference_map
 
+    known = reference_map.read(args.map) if args.map else None
+    sources = marking_passes.Sources(poses=args.poses, frame=args.frame)
     system = marking_passes.markings_system(model)
     count = 0
     for files, frame, _ in _taken(args, model, (".png", "_overlay.png", ".json")):
@@ -113,14 +116,11 @@ def _markings(args, model):  # type: ignore[no-untyped-def]
         models.write_atomically(files[2], models.as_json(marking_passes.as_numbers(output)))
         count += 1
     print(f"markings of {count} images in {args.out}")
-    if args.map:
+    if known is not None:
         from pathlib import Path
 
         from depth_perception.commands.evaluate import reader_options
-        from depth_perception.systems import reference_map
 
-        known = reference_map.read(args.map)
-        sources = marking_passes.Sources(poses=args.poses, frame=args.frame)
         options = {"depth_model": models.load(args.depth_model or models.shipped()), "markings_model": model, **reader_options(args)}
         judged = marking_passes.judged(args.inputs, known, sources=sources, **options)
         models.write_atomically(Path(args.out) / "defects.geojson", judged.geojson)

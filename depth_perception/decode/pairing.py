@@ -6,6 +6,8 @@ from collections import deque
 
 from depth_perception.frame import Scan
 
+_JUMP_NS = 1_000_000_000
+
 
 class Pairing:
     """An image takes the newest scan that is not later than itself and within the maximum delay; it never waits.
@@ -31,8 +33,11 @@ class Pairing:
 
     @property
     def newest(self) -> Scan | None:
-        """The newest scan of all."""
-        return max(self._scans, key=lambda scan: scan.stamp_ns, default=None)
+        """The newest scan of all; those more than a second after the one that came last are of a time that has jumped back since."""
+        if not self._scans:
+            return None
+        latest_ns = self._scans[-1].stamp_ns + _JUMP_NS
+        return max((scan for scan in self._scans if scan.stamp_ns <= latest_ns), key=lambda scan: scan.stamp_ns)
 
     def reset(self) -> None:
         """Forgets every scan: time has jumped back (a bag that starts again)."""

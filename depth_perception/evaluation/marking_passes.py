@@ -47,6 +47,10 @@ class Sources:
     poses: str | None = None
     frame: str = "map"
 
+    def __post_init__(self) -> None:
+        if not self.frame:
+            raise BadInput("--frame: wanted the name of the frame that the poses are in, got nothing")
+
 
 def passed(
     path: str | Path, *, sources: Sources, markings_model: Model | None = None, depth_model: Model | None = None, **options: Any

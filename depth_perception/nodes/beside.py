@@ -41,7 +41,7 @@ class Seen:
 class Beside:
     """Takes the newest frame, and misses those that came while it worked.
 
-    A kind of system says how it is made of networks (`make`) and what it does with a frame (`step`), and may look up when no
+    A kind of system says how it is made of networks (`made`) and what it does with a frame (`step`), and may look up when no
     frame has come for `patience_s` (`alone`).
 
     Args:
@@ -68,8 +68,11 @@ class Beside:
 
     # --- what a kind of system says ------------------------------------------------------------------------------
 
-    def make(self, networks: Networks) -> None:
-        """Makes the system of proven networks. Raises BadInput for a model that does not fit."""
+    def made(self, networks: Networks) -> Callable[[], None]:
+        """A system of proven networks, as the order that puts it in the place of the one at work.
+
+        Raises BadInput for a model that does not fit, and has changed nothing then. In any thread.
+        """
         raise NotImplementedError
 
     def configure(self, config: Any) -> None:
@@ -94,10 +97,10 @@ class Beside:
 
     # --- what the node does with it ------------------------------------------------------------------------------
 
-    def use(self, networks: Networks) -> None:
-        """Works with these networks, from the next frame on."""
+    def use(self, networks: Networks, take: Callable[[], None]) -> None:
+        """Works with these networks, from the next frame on; take: what `made` made of them."""
         self.networks = networks
-        self.later(lambda: self.make(networks))
+        self.later(take)
 
     def later(self, order: Callable[[], None]) -> None:
         """Something to be done between two frames. In the executor's thread only."""

@@ -23,18 +23,29 @@ class Localization:
 
     def __init__(self, node: Node) -> None:
         self._poses: deque[Pose] = deque(maxlen=KEPT)
+        self._moves = ""
         self._lock = threading.Lock()  # the executor adds poses while a system's thread asks
-        self.bad = ""
+        self._bad = ""
         self._watch = Watch(node, Odometry, "localization", self._on_pose, 10)
 
     def close(self) -> None:
         """Ends the subscription."""
         self._watch.close()
 
-    def at(self, stamp_ns: int) -> Pose | None:
-        """Between the two poses around a time; outside of them the nearest one, of its own time; None before the first."""
+    def at(self, stamp_ns: int, *, body: str) -> tuple[Pose | None, list[str]]:
+        """The pose of the body frame at a time, and what is wrong with what comes.
+
+        Between the two poses around the time; outside of them the nearest one, of its own time; None before the first, and where what is
+        localized is no body: a receiver on the roof is not there.
+        """
         with self._lock:
-            poses = list(self._poses)
+            poses, moves = list(self._poses), self._moves
+        if moves not in ("", body):
+            return None, [f"{self._watch.topic}: wanted poses of {body!r}, they are of {moves!r}"]
+        return self._between(poses, stamp_ns), [self._bad] if self._bad else []
+
+    @staticmethod
+    def _between(poses: list[Pose], stamp_ns: int) -> Pose | None:
         if not poses:
             return None
         before = max((p for p in poses if p.stamp_ns <= stamp_ns), key=lambda p: p.stamp_ns, default=None)
@@ -52,10 +63,11 @@ class Localization:
         try:
             T = pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
         except BadInput as error:
-            self.bad = f"localization: {error}"
+            self._bad = f"{self._watch.topic}: {error}"
             return
-        self.bad = ""
+        self._bad = ""
         with self._lock:
             if self._poses and decode.stamp_ns(message.header) < self._poses[-1].stamp_ns:
                 self._poses.clear()  # time has jumped back: a bag starts again
+            self._moves = message.child_frame_id.lstrip("/")
             self._poses.append(Pose(T, decode.stamp_ns(message.header), message.header.frame_id.lstrip("/")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from depth_perception.nodes.localization import Localization
 from depth_perception.nodes.networks import Networks
 from depth_perception.nodes.outputs import TOPICS, Outputs
 from depth_perception.systems import markings, missing_markings, reference_map
+from depth_perception.systems.marking_classes import CLASSES
 from depth_perception.systems.marking_map import MarkingMap
 from depth_perception.systems.marking_verdicts import report_properties
 from depth_perception.systems.missing_markings import MissingMarkings, Pose
+from depth_perception.systems.reference_map import ReferenceMap
 
 _REPORT_S = 10.0
 _TELL_NS = 1_000_000_000  # a map may hold thousands, and none is missing from one image to the next
@@ -50,17 +53,33 @@ class MarkingsBeside(Beside):
     _localization: Localization | None = None
     _reported_at = 0.0
     _told_ns: int | None = None
+    _unwritten: tuple[str, ...] = ()
 
-    def make(self, networks: Networks) -> None:
-        """The system of a markings model; the reference map."""
-        size = {"height": networks.sizes["height"], "width": networks.sizes["width"]}
-        infer, config = networks.engines["markings"], self._config()
-        known = reference_map.read(Path(config.map).expanduser()) if config.map else None
-        if self._system is None:
-            self._system = markings.Markings(infer, **size, config=config)
-        else:
-            self._system.use(infer, **size)
-        self._missing = MissingMarkings(known, config.missing) if known else None
+    def made(self, networks: Networks) -> Callable[[], None]:
+        """The system of a markings model, and the reference map. The evidence stays as long as the map is the same."""
+        logits = networks.described.get("markings", {}).get("outputs", {}).get("logits")
+        if logits is None or logits[1] != len(CLASSES):
+            raise BadInput(f"model {networks.path}: wanted a network markings whose logits are of {len(CLASSES)} classes, got {logits}")
+        system = markings.Markings(networks.engines["markings"], height=networks.sizes["height"], width=networks.sizes["width"])
+        path, missing = self._config().map, self._missing
+        known = reference_map.read(Path(path).expanduser()) if path else None
+        if known is None:
+            missing = None
+        elif missing is None or _text(known) != _text(missing.map):
+            missing = MissingMarkings(known)
+
+        def take() -> None:
+            self._system, self._missing = system, missing
+            self._told_ns, self.said = None, []
+            self.configure(self._config())
+
+        return take
+
+    def use(self, networks: Networks, take: Callable[[], None]) -> None:
+        """As they all do; another map may be in another frame."""
+        super().use(networks, take)
+        if self._thread is not None and self._config().map and self._localization is None:
+            self._localization = Localization(self._node)
 
     def configure(self, config: Any) -> None:
         """Another Config, from the next frame on."""
@@ -91,10 +110,7 @@ class MarkingsBeside(Beside):
         if self._localization is not None:
             self._localization.close()
             self._localization = None
-        try:
-            self._report()
-        except (BadInput, OSError) as error:
-            self._node.get_logger().error(f"markings.report: {error}")
+        self._report()
 
     def wanted(self, outputs: Outputs) -> bool:
         """Whether anybody listens to any of its topics, or waits for the report."""
@@ -111,30 +127,49 @@ class MarkingsBeside(Beside):
         taken |= outputs.send("mask_confidence", lambda: encode.float_image(output.confidence, stamp_ns, frame_id))
         taken |= outputs.send("overlay", lambda: encode_markings.overlay(output, seen.frame.image))
         taken |= outputs.send("polygons", lambda: encode_markings.polygons(output))
+        said = []
         if self._missing is not None:
-            found = self._missing.step(output, self._pose_at(output))
-            bad = [self._localization.bad] if self._localization is not None and self._localization.bad else []
-            self.said = [f"markings: no verdicts: {sentence}" for sentence in (*bad, *found.said)]
+            where, bad = self._pose_at(output)
+            found = self._missing.step(output, where)
+            said = [f"markings: no verdicts: {sentence}" for sentence in (*bad, *found.said)]
             if self._told_ns is None or not 0 <= stamp_ns - self._told_ns < _TELL_NS:
                 missing, self._told_ns = self._missing, stamp_ns
-                taken |= outputs.send("defects", lambda: encode_markings.defects(missing.map, missing.verdicts(), stamp_ns))
+                taken |= outputs.send("defects", lambda: encode_markings.defects(missing.map, missing.told(), stamp_ns))
         elif self._drawn is not None and pose is not None:
-            self._drawn.add(output, pose)
+            try:
+                self._drawn.add(output, pose)
+            except BadInput as error:
+                said = [f"markings.report: {error}"]
         if time.monotonic() - self._reported_at > _REPORT_S:
             self._reported_at = time.monotonic()
             self._report()
+        self.said = [*said, *self._unwritten]
         return taken
 
     @property
     def _odom_frame(self) -> str:
         return str(self._node.get_parameter("odom_frame").value)
 
-    def _pose_at(self, output: markings.MarkingsOutput) -> Pose | None:
-        if self._localization is not None:
-            return self._localization.at(output.stamp_ns)
-        return None if output.T_odom_base is None else Pose(output.T_odom_base, output.stamp_ns, self._odom_frame)
+    def _pose_at(self, output: markings.MarkingsOutput) -> tuple[Pose | None, list[str]]:
+        """Where the car is on the map, and what is wrong with what localization tells."""
+        assert self._missing is not None
+        if self._localization is not None and self._missing.map.frame != self._odom_frame:
+            return self._localization.at(output.stamp_ns, body=output.calibration.base_frame)
+        return None if output.T_odom_base is None else Pose(output.T_odom_base, output.stamp_ns, self._odom_frame), []
 
     def _report(self) -> None:
+        """Writes the report, or says why it cannot be."""
+        try:
+            self._write_report()
+        except (BadInput, OSError) as error:
+            sentence = f"markings.report: {error}"
+            if sentence not in self._unwritten:
+                self._node.get_logger().error(sentence)
+            self._unwritten = (sentence,)
+        else:
+            self._unwritten = ()
+
+    def _write_report(self) -> None:
         """The verdicts, or what was seen, as GeoJSON; whole or not at all."""
         if not (path := self._config().report):
             return
@@ -146,3 +181,7 @@ class MarkingsBeside(Beside):
         else:
             return
         model.write_atomically(Path(path).expanduser(), text)
+
+
+def _text(known: ReferenceMap) -> str:
+    return reference_map.to_json(known.frame, known.references, origin=known.origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +32,16 @@ class ObjectsBeside(Beside):
     _seen_at = 0.0
     _scan_ns = 0
 
-    def make(self, networks: Networks) -> None:
+    def made(self, networks: Networks) -> Callable[[], None]:
         """The system of an objects model."""
         sizes: dict[str, Any] = {**networks.sizes, "prepare": networks.prepare}
-        if self._system is None:
-            self._system = objects.Objects(networks.engines, networks.described, **sizes, config=self._config())
-        else:
-            self._system.use(networks.engines, networks.described, **sizes)
+        system = objects.Objects(networks.engines, networks.described, **sizes)
+
+        def take() -> None:
+            self._system = system
+            system.configure(self._config())
+
+        return take
 
     def configure(self, config: Any) -> None:
         """Another Config, from the next frame on."""
@@ -69,7 +73,7 @@ class ObjectsBeside(Beside):
         if time.monotonic() - self._seen_at < self._config().max_image_age_s or (found := source.newest_scan()) is None:
             return False
         scan, calibration = found
-        if scan.stamp_ns <= self._scan_ns:
+        if scan.stamp_ns == self._scan_ns:  # it may be of an earlier time: one that has jumped back
             return False
         self._scan_ns = scan.stamp_ns
         return self._publish(self._system.step_scan(scan, calibration), outputs)

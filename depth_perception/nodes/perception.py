@@ -158,8 +158,8 @@ class Perception(LifecycleNode):
         try:
             loaded = self.load_networks()
             for name in BESIDE.keys() & loaded.keys():
-                self._beside[name] = BESIDE[name](name, self, lambda name=name: configs[name])
-                self._beside[name].use(loaded[name])
+                self._beside[name] = beside = BESIDE[name](name, self, lambda name=name: configs[name])
+                beside.use(loaded[name], beside.made(loaded[name]))
             self._outputs = Outputs(self, self._publishes)
         except BadInput as error:
             self._beside = {}
@@ -187,13 +187,14 @@ class Perception(LifecycleNode):
         self.drive.reset()
         try:
             self._inputs = inputs.Inputs(self, self._configs["input"])
+            for beside in self._beside.values():
+                beside.start(self._inputs, self._outputs)
         except BadInput as error:
+            self.stop()
             return self._refuse(error)
         self._error = ""
         self._seen = health.Seen(time.monotonic())
         self._frames = 0
-        for beside in self._beside.values():
-            beside.start(self._inputs, self._outputs)
         self._worker = threading.Thread(target=self._work, name="systems", daemon=True)
         self._worker.start()
         spare_the_collector()
@@ -274,8 +275,13 @@ class Perception(LifecycleNode):
             loaded[kind] = Networks.load(config, kind=kind, path=self._configs[kind].model, progress=self._building)
         return loaded
 
-    def use_networks(self, loaded: dict[str, Networks], drive: Drive) -> None:
-        """`drive` and what runs beside it go on with other networks, from the next image on; poses go on, the scale starts anew."""
+    def made_beside(self, loaded: dict[str, Networks]) -> dict[str, Callable[[], None]]:
+        """What runs beside, made of other networks: for each the order that puts it in place. Raises BadInput. May run in any thread."""
+        return {name: beside.made(loaded[name]) for name, beside in list(self._beside.items()) if name in loaded}
+
+    def use_networks(self, loaded: dict[str, Networks], made: dict[str, Callable[[], None]], drive: Drive) -> None:
+        """`drive` and what runs beside it (`made_beside`) go on with other networks, from the next image on; poses go on, the scale starts
+        anew."""
 
         def swap() -> None:
             if drive.depth is not None:
@@ -286,7 +292,7 @@ class Perception(LifecycleNode):
             self._drive_with(loaded)
 
         for name, beside in self._beside.items():
-            beside.use(loaded[name])
+            beside.use(loaded[name], made[name])
         self._between_frames(swap)
 
     def _building(self, phase: str, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -36,7 +37,8 @@ def offer(node: Perception) -> None:
         if node.drive is not drive:
             response.message = f"the node was configured anew meanwhile and is {node.state} with the model that it loaded then"
             return response
-        node.use_networks(loaded, drive)
+        networks, made = loaded
+        node.use_networks(networks, made, drive)
         response.success = True
         return response
 
@@ -64,19 +66,23 @@ def _switch(node: Perception, on: bool) -> tuple[bool, str]:
 
 
 def _loading(node: Perception) -> Future:
-    """(networks, sentence), once a thread of its own has loaded the model; None when it failed. The executor goes on with images."""
+    """(networks and what runs beside made of them, sentence), once a thread of its own has loaded the model; None when it failed.
+
+    The executor goes on with images.
+    """
     loaded = Future(executor=node.executor)
 
     def load() -> None:
-        answer: tuple[dict[str, Networks] | None, str]
+        answer: tuple[tuple[dict[str, Networks], dict[str, Callable[[], None]]] | None, str]
         try:
             networks = node.load_networks()
+            made = node.made_beside(networks)
         except BadInput as error:
             answer = None, f"{error}; the node goes on with the model it has"
         except Exception as error:  # a defect of ours must not cost the drive
             answer = None, f"internal error: {type(error).__name__}: {error}; the node goes on with the model it has"
         else:
-            answer = networks, f"{', '.join(each.path for each in networks.values())}, from the next image on"
+            answer = (networks, made), f"{', '.join(each.path for each in networks.values())}, from the next image on"
         loaded.set_result(answer)
         node.executor.create_task(lambda: None)  # wakes it, for the answer to go out now
 

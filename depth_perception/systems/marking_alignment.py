@@ -27,8 +27,10 @@ LOST = 8  # images in a row that fit nowhere
 class Config:
     """Attributes:
     start_m, start_deg: doubt (one sigma) about the first pose of a pass.
-    drift: share of the way by which odometry may be wrong. drift_deg_m: and how it may turn away, degrees per metre.
-    point_m: how exactly a painted point is seen, metres. outlier_m: farther from all paint of the map, a point has hardly a say.
+    drift: share of the way by which odometry may be wrong.
+    drift_deg_m: how it may turn away, degrees per metre of way.
+    point_m: how exactly a painted point is seen, metres.
+    outlier_m: farther from all paint of the map, metres, a point has hardly a say.
     least_points: fewer painted points say nothing.
     fits: share of the points that must lie within 0.2 m of the map's paint, or the map is another street's.
     """

@@ -22,6 +22,7 @@ from depth_perception.systems.reference_map import Reference
 
 TILE = 256  # cells along the edge of a tile
 MOST_CELLS = 1_500_000_000  # of the whole map
+MOST_TILES = 800  # that are held at once, two megabytes each: with cells of 4 cm some three kilometres of street
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ class MarkingMap:
         self._alignment = marking_alignment.Alignment(known) if known else None
 
     def add(self, seen: MarkingsOutput, T_map_base: np.ndarray) -> bool:
-        """One image; whether it could vote: an image that does not fit the map so far, and one that shows no road, cannot."""
+        """One image; whether it could vote: an image that does not fit the map so far, and one that shows no road, cannot.
+
+        BadInput, and no vote, once the map is as large as memory should hold.
+        """
         where = marking_alignment.planar(T_map_base)
         if self._alignment is not None:
             where = self._alignment.step(T_map_base, painted_points(seen, reach_m=self._config.reach_m))
@@ -88,7 +92,11 @@ class MarkingMap:
         kind = seen.mask[pixels[:, 1], pixels[:, 0]]
         weight = ((5.0 / z) ** 3).astype(np.float32)
         tile, within = index // TILE, index % TILE
-        for key in np.unique(tile, axis=0):
+        keys = np.unique(tile, axis=0)
+        if len(self._tiles) + len({(int(x), int(y)) for x, y in keys} - self._tiles.keys()) > MOST_TILES:
+            size_m = config.cell_m * TILE
+            raise BadInput(f"map: it has all {MOST_TILES} pieces of {size_m:.1f} x {size_m:.1f} m that it may have; map the rest by itself")
+        for key in keys:
             at = np.flatnonzero((tile == key).all(1))
             votes = self._tiles.setdefault((int(key[0]), int(key[1])), np.zeros((TILE, TILE, 1 + len(CLASSES)), np.float32))
             votes[within[at, 1], within[at, 0], 0] += 1

@@ -30,7 +30,17 @@ Compare = Callable[[np.ndarray, np.ndarray, float], tuple[str, float]]
 
 @dataclass(frozen=True)
 class Criteria:
-    """Attributes: see the module. sharp: by how much of the ratio's range from a threshold a verdict is sure."""
+    """Where the verdicts change; see the module.
+
+    Attributes:
+        missing_below: a marking with a smaller share of its paint is missing.
+        intact_above: one with a greater share is intact.
+        broken_from: how much of the variance lies between pieces of a marking that is broken, not worn.
+        faded_below: paint seen with less than this share of the usual confidence is faded.
+        least_seen: with a smaller share of a marking in view there is no verdict.
+        piece_m: length of the pieces that are there or gone, metres.
+        sharp: by how much of the ratio's range from a threshold a verdict is sure.
+    """
 
     missing_below: float = ranged(0.2, 0, 1)
     intact_above: float = ranged(0.77, 0, 1)

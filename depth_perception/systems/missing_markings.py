@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from depth_perception.frame import Calibration, check_ranges, ranged
+from depth_perception.frame import BadInput, Calibration, check_ranges, ranged
 from depth_perception.geometry import polygons, pose
 from depth_perception.systems import marking_alignment, marking_instances
 from depth_perception.systems.marking_verdicts import Compare, Criteria, Verdict, by_area, ratio_of, unevenness
@@ -23,6 +23,7 @@ EDGE, EDGE_M = 0.25, 0.05  # share of a marking's width, and metres at most, tha
 END, END_M = 0.1, 0.15  # share of its length, and metres at most, that are not asked at its ends: odometry is least sure along the road
 ACROSS_M = (-0.04, 0.04)  # how far a marking may lie beside its place on the map
 CLEARLY = 0.15  # share of its area by which another place must show more paint
+MOST_CELLS = 5_000_000  # of one reference: those of its whole rectangle are looked at
 GRAIN = 4  # every so-manieth pixel of the depth tells what hides the road
 
 
@@ -109,6 +110,8 @@ class MissingMarkings:
     Args:
         reference_map: what should be there.
         compare: a model that compares what is seen with the reference, instead of the area's criteria; see marking_verdicts.Compare.
+    Raises:
+        BadInput: a marking that is too large for a raster of its own.
     """
 
     def __init__(self, reference_map: ReferenceMap, config: Config = Config(), compare: Compare | None = None) -> None:
@@ -133,11 +136,13 @@ class MissingMarkings:
         self._passes = np.zeros(len(self._rasters), np.int64)
         self._seen_now = np.zeros(len(self._rasters), bool)
         self._last_ns: int | None = None
+        self._told: dict[int, Verdict] = {}
         self.alignment = marking_alignment.Alignment(reference_map.references, config.alignment)
 
     def configure(self, config: Config) -> None:
         """Takes another configuration; the evidence stays."""
         self._config, self.alignment.config = config, config.alignment
+        self._told.clear()
 
     def new_pass(self) -> None:
         """The car comes again: the pose starts anew, the evidence stays. Called by itself after a gap in time."""
@@ -165,6 +170,12 @@ class MissingMarkings:
     def verdicts(self) -> list[Verdict]:
         """Of the whole map."""
         return [self._verdict(k) for k in range(len(self._rasters))]
+
+    def told(self) -> list[Verdict]:
+        """`verdicts` once a second, for maps of thousands: what no image has seen since the last call is as it was then."""
+        for k in set(range(len(self._rasters))) - self._told.keys():
+            self._told[k] = self._verdict(k)
+        return [self._told[k] for k in range(len(self._rasters))]
 
     def crops(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
         """What a comparing model sees of a reference: observed (rows, columns) float32, NaN = never visible; reference bool; cell_m."""
@@ -214,6 +225,8 @@ class MissingMarkings:
         found = np.unique(self._owner[cells[weight > 0]])
         self._passes[found] += ~self._seen_now[found]
         self._seen_now[found] = True
+        for k in found.tolist():
+            self._told.pop(k, None)
         return found
 
     def _beside(self, look: _Look, cells: np.ndarray, wide: np.ndarray) -> np.ndarray:
@@ -325,6 +338,8 @@ def _raster(one: Reference, first: int) -> tuple[_Raster, np.ndarray]:
     """The cells of a reference, and (N, 2) where the painted ones lie."""
     cell = float(np.clip(polygons.thickness(one.rings) / 3, 0.03, 0.1))
     centre, size, yaw = one.box
+    if np.prod(size / cell) > MOST_CELLS:
+        raise BadInput(f"map: marking {one.id!r} lies in a rectangle of {size[0]:.0f} x {size[1]:.0f} m: wanted it in smaller pieces")
     columns, rows = (max(int(np.ceil(edge / cell)), 1) for edge in size)
     across, along = np.meshgrid((np.arange(rows) + 0.5) / rows - 0.5, (np.arange(columns) + 0.5) / columns - 0.5, indexing="ij")
     xy = marking_alignment.turned(yaw, np.column_stack([along.ravel() * size[0], across.ravel() * size[1]])) + centre

@@ -302,10 +302,19 @@ def _network(name: str, infer: Infer, described: Mapping[str, Any]) -> _Network:
     try:
         config = described["config"]
         grid, inputs = Grid(**config["grid"]), {key: list(shape) for key, shape in described["inputs"].items()}
-        return _Network(infer, grid, np.array(config["depths"], np.float64), tuple(config["classes"]), inputs)
-    except (KeyError, TypeError) as error:
+        network = _Network(infer, grid, np.array(config["depths"], np.float64), tuple(config["classes"]), inputs)
+        heat = described.get("outputs", {}).get("heat")
+    except (KeyError, TypeError, ValueError) as error:
         said = f"objects: network {name} is described without grid, depths, classes or inputs ({error}); is the model one of objects?"
         raise BadInput(said) from None
+    if unknown := set(network.classes) - set(boxes3d.CLASSES):
+        raise BadInput(f"objects: network {name} knows {', '.join(sorted(unknown))}: wanted classes of {', '.join(boxes3d.CLASSES)}")
+    output = grid.coarser(2)
+    for what, got, wanted in (("heat", heat, [1, len(network.classes), output.rows, output.columns]),
+                              ("pillars", inputs.get("pillars"), [1, pillars.CHANNELS, grid.rows, grid.columns])):
+        if got is not None and list(got) != wanted:
+            raise BadInput(f"objects: network {name} has {what} of shape {list(got)}, its grid and classes {wanted}")
+    return network
 
 
 def _view(calibration: Calibration) -> tuple[Calibration, np.ndarray]:

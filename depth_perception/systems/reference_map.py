@@ -103,7 +103,7 @@ def parse(text: str, name: str = "map") -> ReferenceMap:
     """A map from GeoJSON; `name` stands in the sentences."""
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{name}: wanted GeoJSON, it is no JSON ({error})") from None
     if not isinstance(data, dict) or data.get("type") != "FeatureCollection" or not isinstance(data.get("features"), list):
         raise BadInput(f"{name}: wanted a GeoJSON FeatureCollection")
@@ -150,7 +150,7 @@ def _reference(feature: Any, name: str, origin: Origin | None) -> Reference:
         for shape in shapes:
             for k, ring in enumerate(shape):
                 rings.append(_ring(ring, origin, hole=k > 0))
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, LookupError, OverflowError):
         raise BadInput(f"{name}: wanted rings of at least three finite x, y") from None
     if not rings:
         raise BadInput(f"{name}: wanted a polygon, its geometry is empty")

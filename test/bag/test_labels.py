@@ -78,6 +78,34 @@ def test_boxes_of_a_world_that_the_car_moves_in(tmp_path):
         equal(found, [CAR])
 
 
+def test_a_marker_that_is_no_box_tells_no_time(tmp_path):
+    erase = messages.make("visualization_msgs/msg/Marker", header=messages.header(0, ""), action=3)
+    first, second = all_of(written(tmp_path / "bag", [(STAMPS[0], markers(erase, cube(CAR, "base_link")))]), "/boxes")
+    equal(first, [CAR])
+    assert second is None
+
+
+def test_a_broken_image_keeps_its_number_among_the_labels(tmp_path):
+    """Files named by number: those after an image that cannot be used stay with their own images."""
+    with Writer(tmp_path / "bag") as bag:
+        bag.write("/tf_static", messages.transforms([("base_link", "camera", T_BASE_CAMERA)], stamp_ns=0), STAMPS[0])
+        for k in range(3):
+            image = np.full((64, 128, 3), 80, np.uint8)
+            message = messages.image(image, "rgb8", stamp_ns=(k + 1) * 10**9, frame_id="camera")
+            if k == 1:
+                message.encoding = "unheard-of"
+            bag.write("/camera/image", message, (k + 1) * 10**9)
+            bag.write("/camera/camera_info", messages.camera_info(CALIBRATION, stamp_ns=(k + 1) * 10**9), (k + 1) * 10**9)
+    for number, box in enumerate((CAR, MAN, MAN)):
+        kitti_labels.write(tmp_path / "label_2" / f"{number:06}.txt", [box], CALIBRATION)
+    first, last = all_of(FrameReader(tmp_path / "bag"), str(tmp_path / "label_2"))
+    equal(first, [CAR], atol=1e-4)
+    equal(last, [MAN], atol=1e-4)
+    kitti_labels.write(tmp_path / "label_2" / "000001.txt", [CAR], CALIBRATION)
+    _, last = all_of(FrameReader(tmp_path / "bag"), str(tmp_path / "label_2"))
+    equal(last, [MAN], atol=1e-4)
+
+
 VISION = {
     "vision_msgs/msg/ObjectHypothesis": "string class_id\nfloat64 score",
     "vision_msgs/msg/ObjectHypothesisWithPose": "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose",

@@ -71,8 +71,8 @@ def test_what_activation_refused_once_is_forgotten_when_it_is_repaired(start_car
     assert car.set("input.calibration", "") == (True, "")
     assert car.change_state("activate")
     assert car.change_state("deactivate")
-    car.until(lambda: car.observer.status.get("state") == "inactive", "the report of an inactive node")
-    assert (car.observer.level, car.observer.message) == (b"\0", "inactive"), "what was refused once is long repaired"
+    # A report from before the repair may still come.
+    car.until(lambda: (car.observer.level, car.observer.message) == (b"\0", "inactive"), "a report without what was refused once")
 
 
 def test_a_camera_info_told_once_and_latched_is_heard(start_car):

@@ -26,15 +26,7 @@ HEIGHT, WIDTH = 64, 128
 @pytest.fixture(scope="module")
 def markings_model(tmp_path_factory):
     """Whatever is white is a zebra crossing: its logit is 40 (mean - 0.5), that of the background 0, all others far below."""
-    weight = np.zeros((7, 1, 1, 1), np.float32)
-    bias = np.full((1, 7, 1, 1), -100, np.float32)
-    weight[ZEBRA], bias[0, ZEBRA], bias[0, 0] = 40, -20, 0
-    network = {
-        "nodes": [node("ReduceMean", ["image", "channels"], ["grey"], keepdims=1), node("Conv", ["grey", "weight"], ["scores"]),
-                  node("Add", ["scores", "bias"], ["logits"])],
-        "inputs": {"image": [1, 3, HEIGHT, WIDTH]}, "outputs": {"logits": [1, 7, HEIGHT, WIDTH]},
-        "constants": [constant("channels", np.array([1])), constant("weight", weight), constant("bias", bias)], "config": {}}
-    return write(tmp_path_factory.mktemp("models") / "markings", "markings", {"markings": network}, height=HEIGHT, width=WIDTH)
+    return white_is_zebra(tmp_path_factory.mktemp("models") / "markings", 7)
 
 
 # A white rectangle on the road, body frame: from 8 to 11 m ahead, from 1 m right to 2 m left.
@@ -174,6 +166,85 @@ def test_a_map_that_is_none_is_refused(start_car, markings_model, tmp_path):
     car = start_car(executable="markings_node", parameters=parameters, systems=["markings"])
     assert not car.change_state("configure")
     car.until(lambda: "map.geojson" in car.observer.message, "the reason in /diagnostics")
+
+
+def white_is_zebra(folder, classes):
+    """A markings model of so many classes, the fifth of which is whatever is white."""
+    weight = np.zeros((classes, 1, 1, 1), np.float32)
+    bias = np.full((1, classes, 1, 1), -100, np.float32)
+    weight[ZEBRA], bias[0, ZEBRA], bias[0, 0] = 40, -20, 0
+    network = {
+        "nodes": [node("ReduceMean", ["image", "channels"], ["grey"], keepdims=1), node("Conv", ["grey", "weight"], ["scores"]),
+                  node("Add", ["scores", "bias"], ["logits"])],
+        "inputs": {"image": [1, 3, HEIGHT, WIDTH]}, "outputs": {"logits": [1, classes, HEIGHT, WIDTH]},
+        "constants": [constant("channels", np.array([1])), constant("weight", weight), constant("bias", bias)], "config": {}}
+    return write(folder, "markings", {"markings": network}, height=HEIGHT, width=WIDTH)
+
+
+def test_reload_refuses_what_does_not_fit_and_drives_on(start_car, markings_model, tmp_path):
+    """A model of other classes, and a map that is none: the answer says so, and the old ones stay at work."""
+    from std_srvs.srv import Trigger
+
+    car = start_car(executable="markings_node", parameters=[f"markings.model:={markings_model}"], systems=["markings"]).until_listening()
+    car.send("camera_info", info_at(0))
+
+    def masked(i):
+        message, truth = painted(i)
+        car.send("image", message)
+        car.until(lambda: START + i * TENTH in car.observer.mask_stamps, f"the mask of image {i}")
+        mask = np.asarray(car.observer.kept("mask")[START + i * TENTH])
+        assert ((mask == ZEBRA) & truth).sum() > 0.85 * truth.sum()
+
+    masked(1)
+    assert car.set("markings.model", str(white_is_zebra(tmp_path / "five", 5)))[0]
+    answer = car.call(Trigger, "~/reload_model")
+    assert not answer.success
+    assert "wanted a network markings whose logits are of 7 classes" in answer.message
+    assert "the node goes on with the model it has" in answer.message
+    masked(2)
+    assert car.set("markings.model", str(white_is_zebra(tmp_path / "seven", 7)))[0]
+    (tmp_path / "map.geojson").write_text("{}")
+    assert car.set("markings.map", str(tmp_path / "map.geojson"))[0]
+    answer = car.call(Trigger, "~/reload_model")
+    assert not answer.success
+    assert "map.geojson: wanted a GeoJSON FeatureCollection" in answer.message
+    masked(3)
+    assert car.change_state("deactivate")
+    answer = car.call(Trigger, "~/reload_model")
+    assert not answer.success, "an inactive node refuses as well, and lives"
+    assert car.set("markings.map", str(map_of(tmp_path, "map")))[0]
+    answer = car.call(Trigger, "~/reload_model")
+    assert (answer.success, str(tmp_path / "seven") in answer.message) == (True, True), answer.message
+    assert car.change_state("activate")
+    car.until_listening()
+    car.send("camera_info", info_at(4))
+    masked(4)
+    car.until(lambda: "no pose in 'map'" in car.observer.message, "the new map's sentence")
+
+
+def test_poses_of_another_body_and_a_report_that_cannot_be_written_are_told(start_car, markings_model, depth_model, tmp_path):
+    from nav_msgs.msg import Odometry
+
+    (tmp_path / "file").write_text("")
+    parameters = [f"markings.model:={markings_model}", f"markings.map:={map_of(tmp_path, 'map')}",
+                  f"markings.report:={tmp_path / 'file' / 'report.geojson'}"]
+    car = start_car(model=depth_model, executable="markings_node", parameters=parameters, systems=["markings"]).until_listening()
+    localization = car.observer.create_publisher(Odometry, "/localization", 10)
+    car.until(lambda: localization.get_subscription_count() == 1, "the node to ask for localization")
+    car.send("/tf_static", static_tf())
+    car.send("camera_info", info_at(0))
+    message = whereabouts(1)
+    message.child_frame_id = "roof"
+    localization.publish(message)
+    car.send("image", painted(1)[0])
+    car.until(lambda: START + TENTH in car.observer.mask_stamps, "the mask")
+    localization.publish(message)
+    car.send("image", painted(2)[0])
+    car.until(lambda: "/localization: wanted poses of 'base_link', they are of 'roof'" in car.observer.message, "the reason")
+    assert car.change_state("deactivate")
+    said = car.said()
+    assert "markings.report: " in said
+    assert "Traceback" not in said
 
 
 def test_what_nobody_listens_to_is_not_made(start_car, markings_model):

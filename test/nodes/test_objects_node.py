@@ -132,6 +132,16 @@ def test_a_car_without_a_camera(start):
     assert car.observer.status["frames"] == "0"
 
 
+def test_scans_alone_survive_a_time_that_jumps_back(start):
+    """A bag that starts again, played without /clock."""
+    car = start().until_listening()
+    car.send("/tf_static", static_tf())
+    car.send("points", scan_at(100))
+    until_seen(car, "car", 100)
+    car.send("points", scan_at(1))
+    until_seen(car, "car", 1)
+
+
 def test_one_network_is_asked_for_by_name(start):
     car = start(parameters=["objects.modality:=cloud"]).until_listening()
     car.send("/tf_static", static_tf())
@@ -175,3 +185,31 @@ def test_a_model_of_another_kind_is_refused(start_car, tiny_model):
     car = start_car(executable="objects_node", parameters=[f"objects.model:={tiny_model}", "autostart:=false"], systems=["objects"])
     assert not car.change_state("configure")
     car.until(lambda: "wanted one of objects, it is one of depth" in car.observer.message, "the reason")
+
+
+def test_reload_refuses_a_model_of_other_classes_and_drives_on(start, objects_model, tmp_path):
+    import json
+    import shutil
+
+    from std_srvs.srv import Trigger
+
+    other = tmp_path / "unicorns"
+    shutil.copytree(objects_model, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["networks"]["cloud"]["config"]["classes"][0] = "unicorn"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    car = start().until_listening()
+    car.send("/tf_static", static_tf())
+    car.send("camera_info", info_at(0))
+    assert car.set("objects.model", str(other))[0]
+    answer = car.call(Trigger, "~/reload_model")
+    assert not answer.success
+    assert "network cloud knows unicorn: wanted classes of car" in answer.message
+    car.send("points", scan_at(1))
+    car.send("image", image_at(1, grey=200))
+    until_seen(car, "cyclist", 1)
+    assert car.set("objects.model", str(objects_model))[0]
+    assert car.call(Trigger, "~/reload_model").success
+    car.send("points", scan_at(2))
+    car.send("image", image_at(2, grey=200))
+    until_seen(car, "cyclist", 2)

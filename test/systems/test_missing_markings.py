@@ -7,9 +7,9 @@ import pytest
 from test_markings_system import LARGE as KITTI
 from test_markings_system import blank, given_system, road
 
-from depth_perception.frame import Calibration
+from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import camera, pose
-from depth_perception.systems import marking_alignment
+from depth_perception.systems import marking_alignment, marking_map, missing_markings
 from depth_perception.systems.marking_classes import DASHED, SOLID, ZEBRA
 from depth_perception.systems.marking_map import Config, MarkingMap
 from depth_perception.systems.marking_verdicts import Criteria, by_area, report_properties, unevenness
@@ -188,6 +188,18 @@ def test_criteria():
     assert state == "intact" and sure > 0.8 > unsure >= 0.5
 
 
+def test_what_is_told_while_driving_is_what_the_verdicts_are():
+    system = MissingMarkings(MAP)
+    for k, x in enumerate(np.arange(0.0, 30.0, 1.0)):
+        seen = given_system().given(replace(blank(HALF), stamp_ns=k), masked(np.array([x, 0, 0]), missing=("dash-3",)), depth=DEPTH)
+        system.step(seen, Pose(placed((x, 0, 0)), k, "map"))
+        assert [one.id for one in system.told()] == [one.id for one in MAP.references]
+    assert {one.id: (one.state, one.passes) for one in system.told()} == {one.id: (one.state, one.passes) for one in system.verdicts()}
+    assert {one.id: one.state for one in system.told()}["dash-3"] == "missing"
+    system.configure(missing_markings.Config(criteria=Criteria(missing_below=0.0, intact_above=0.0)))
+    assert "missing" not in {one.state for one in system.told()}
+
+
 def test_faded_paint_is_worn():
     system = MissingMarkings(MAP)
     system.new_pass()
@@ -197,6 +209,18 @@ def test_faded_paint_is_worn():
         system.step(replace(seen, confidence=np.where(faded, 0.5, 0.95).astype(np.float32)), Pose(placed((x, 0, 0)), k, "map"))
     found = states(system)
     assert found["dash-3"] == "worn" and found["dash-2"] == found["dash-4"] == "intact"
+
+
+def test_a_map_grows_no_larger_than_memory_should_hold(monkeypatch):
+    built = MarkingMap(Config(cell_m=0.05, reach_m=11.0, aside_m=4.0))
+    monkeypatch.setattr(marking_map, "MOST_TILES", 3)
+    seen = given_system().given(blank(HALF), masked(np.array([0.0, 0.0, 0.0])), depth=DEPTH)
+    assert built.add(seen, placed((0.0, 0.0, 0.0)))
+    for _ in range(2):
+        with pytest.raises(BadInput, match="map: it has all 3 pieces"):
+            built.add(seen, placed((100.0, 0.0, 0.0)))
+    assert built.add(seen, placed((0.0, 0.0, 0.0))), "where it is mapped already"
+    assert built.images == 2
 
 
 @pytest.mark.parametrize("passes", [1, 2])
@@ -218,3 +242,10 @@ def test_a_map_made_from_good_passes_is_the_true_one(passes):
         assert abs(nearest.area_m2 - true.area_m2) < 0.15 * true.area_m2
     lines = [one for one in found if one.kind == SOLID]
     assert len(lines) >= 3 and max(one.box[1][0] for one in lines) <= 12.5
+
+
+def test_a_marking_too_large_for_a_raster_is_refused():
+    """Degrees taken for metres, or a bend of kilometres in one piece: no node may run out of memory over a file."""
+    far = Reference("far", SOLID, (rectangle(0.0, 3000.0, 0.0, 3000.0),))
+    with pytest.raises(BadInput, match="map: marking 'far' lies in a rectangle of 3000 x 3000 m"):
+        MissingMarkings(ReferenceMap("map", (far,)))
