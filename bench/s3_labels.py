@@ -3,9 +3,9 @@
     python -m bench.s3_labels --pretrained out/contrast --bags labelled_* --held held_* --minutes 3 --seeds 1 2 3 --out out/bench/s3_labels
 
 Every run is `train objects` for the same time (--minutes, or --steps), on 6, 60 or 600 frames spread evenly over the bags, from the model
-of `train contrast` or from nothing, and is scored by `evaluate objects` on the held drives. Printed: mAP by share and modality, mean over
-the seeds and their deviation, what pretraining adds, and what fusion adds to the better single model. What --out already has is not done
-again, so a run that was cut off goes on.
+of `train contrast` or from nothing (with --depth also from that model of `train depth` alone), and is scored by `evaluate objects` on the
+held drives. Printed: mAP by share and modality, mean over the seeds and their deviation, what pretraining adds, and what fusion adds to
+the better single model. What --out already has is not done again, so a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.s2_hard_pixels import merged, package
 from depth_perception.model import as_json, write_atomically
 
 MODALITIES = ("image", "cloud", "both")
+STARTS = ("scratch", "depth", "pretrained")
 
 
 def done(args: argparse.Namespace, start: str, share: int, seed: int) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def done(args: argparse.Namespace, start: str, share: int, seed: int) -> dict[st
             config = merged(config, yaml.safe_load(Path(text).read_text()))
         (place / "config.yaml").write_text(yaml.safe_dump(config))
         budget = ["--steps", str(args.steps)] if args.steps else ["--minutes", str(args.minutes)]
-        init = ["--init", args.pretrained] if start == "pretrained" else []
+        init = {"scratch": [], "depth": ["--depth", str(args.depth)], "pretrained": ["--init", args.pretrained]}[start]
         package(place / "train.log", "train", "objects", "--bag", *args.bags, "--frames", str(share), *init, *budget, "--seed", str(seed),
                 "--batch", str(args.batch), "--config", str(place / "config.yaml"), "--modality", *args.modality,
                 "--out", str(place / "model"), "--json", str(place / "train.json"))
@@ -56,12 +57,12 @@ def done(args: argparse.Namespace, start: str, share: int, seed: int) -> dict[st
 
 
 def table(runs: list[dict[str, Any]], shares: list[int], modalities: list[str]) -> list[dict[str, Any]]:
-    """One row per share and modality: mAP in percent, mean and deviation of both starts, and the mean gain with the same seeds."""
+    """One row per share and modality: mAP in percent, mean and deviation of every start, and what pretraining gains with the same seeds."""
     rows = []
     for share in shares:
         for name in modalities:
             by_start = {start: {run["seed"]: 100 * run["scores"][name]["map"] for run in runs
-                                if (run["start"], run["labelled"]) == (start, share)} for start in ("scratch", "pretrained")}
+                                if (run["start"], run["labelled"]) == (start, share)} for start in STARTS}
             row: dict[str, Any] = {"labelled": share, "modality": name}
             for start, found in by_start.items():
                 row[start] = statistics.mean(found.values()) if found else None
@@ -74,12 +75,12 @@ def table(runs: list[dict[str, Any]], shares: list[int], modalities: list[str]) 
 
 def printed(rows: list[dict[str, Any]]) -> None:
     """The table, and what fusion adds."""
-    print("labelled  modality  scratch        pretrained     gain")
+    print("labelled  modality  " + "".join(f"{start:15s}" for start in STARTS) + "gain")
     for row in rows:
-        both = [f"{row[start]:5.1f} +- {row[f'{start}_deviation']:4.1f}" if row[start] is not None else "      -      "
-                for start in ("scratch", "pretrained")]
+        cells = [f"{row[start]:5.1f} +- {row[f'{start}_deviation']:4.1f}" if row[start] is not None else "      -      "
+                 for start in STARTS]
         gain = "    -" if row["gain"] is None else f"{row['gain']:+5.1f}"
-        print(f"{row['labelled']:8d}  {row['modality']:8s}  {both[0]}  {both[1]}  {gain}")
+        print(f"{row['labelled']:8d}  {row['modality']:8s}  {'  '.join(cells)}  {gain}")
     for share in dict.fromkeys(row["labelled"] for row in rows):
         found = {row["modality"]: row["pretrained"] for row in rows if row["labelled"] == share and row["pretrained"] is not None}
         if set(MODALITIES) <= set(found):
@@ -91,6 +92,7 @@ def main() -> None:
     """Runs what is missing, prints the table, writes OUT/labels.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pretrained", required=True, metavar="DIR", help="a model of `train contrast`")
+    parser.add_argument("--depth", metavar="DIR", help="a model of `train depth`: a third start, from its depth alone")
     parser.add_argument("--bags", nargs="+", required=True, help="labelled drives to learn from")
     parser.add_argument("--held", nargs="+", required=True, help="labelled drives to score on")
     parser.add_argument("--out", required=True)
@@ -103,7 +105,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--config", nargs="+", default=[], help="overrides for every run, see config/train/objects.yaml")
     args = parser.parse_args()
-    runs = [done(args, start, share, seed) for seed in args.seeds for share in args.frames for start in ("scratch", "pretrained")]
+    starts = [start for start in STARTS if start != "depth" or args.depth]
+    runs = [done(args, start, share, seed) for seed in args.seeds for share in args.frames for start in starts]
     rows = table(runs, args.frames, args.modality)
     printed(rows)
     write_atomically(Path(args.out) / "labels.json", as_json({"name": "s3_labels", "results": rows, "runs": runs}))

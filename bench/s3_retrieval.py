@@ -4,8 +4,9 @@
 
 Each seed pretrains twice for the same time: on the images, and on blank ones. The second network knows where each target lies and nothing
 else; what it finds, it finds by position. Scored on the held drives, each by itself and all together: frames that have 256 targets, any two
-at least 1 m apart; top-1 and top-5; at random 1 of 256. `--model` scores a model that is there already instead. What --out already has is
-not done again.
+at least 1 m apart; top-1 and top-5; at random 1 of 256. Each drive is scored twice: as it is, and with every cloud turned by up to
+15 degrees and shifted by up to 5 m against its image, by a fixed draw per frame, where positions tell nothing. `--model` scores a model
+that is there already instead. What --out already has is not done again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from depth_perception import model
 from depth_perception.model import as_json, write_atomically
 
 CANDIDATES, APART_M = 256, 1.0
+TURNED = (15.0, 5.0)
 # So many corners with so wide regions that most frames have 256 targets a metre apart.
 FRAMES: dict[str, Any] = {"corners": 1500, "quality": 0.002, "apart_px": 3.0, "region_px": 20, "most": 12000}
 VARIANTS: dict[str, dict[str, Any]] = {"images": {}, "positions": {"blank": True}}
@@ -40,12 +42,14 @@ def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: b
     rows: dict[str, Any] = {}
     for drive in held:
         read, _ = bev.read([drive], BevFrameConfig(targets=TargetConfig(**FRAMES)), validate=0.0)
-        rows[drive] = retrieval(networks, read.frames, config.layout(), candidates=candidates, apart_m=APART_M, most=frames,
-                                least=candidates, blank=blank)
-    scored = [row for row in rows.values() if row["frames"]]
-    count = sum(row["frames"] for row in scored)
-    rows["all"] = {key: sum(row[key] * row["frames"] for row in scored) / max(count, 1) for key in ("top1", "top5", "chance", "candidates")}
-    rows["all"]["frames"] = count
+        for name, turned in {"": (0.0, 0.0), " turned": TURNED}.items():
+            rows[drive + name] = retrieval(networks, read.frames, config.layout(), candidates=candidates, apart_m=APART_M, most=frames,
+                                           least=candidates, blank=blank, turned=turned)
+    for name in ("", " turned"):
+        scored = [rows[drive + name] for drive in held if rows[drive + name]["frames"]]
+        count = sum(row["frames"] for row in scored)
+        rows[f"all{name}"] = {key: sum(row[key] * row["frames"] for row in scored) / max(count, 1)
+                              for key in ("top1", "top5", "chance", "candidates")} | {"frames": count}
     return rows
 
 
@@ -60,7 +64,8 @@ def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
             config = merged(config, yaml.safe_load(Path(text).read_text()))
         (place / "config.yaml").write_text(yaml.safe_dump(merged(config, VARIANTS[variant])))
         budget = ["--steps", str(args.steps)] if args.steps else ["--minutes", str(args.minutes)]
-        package(place / "train.log", "train", "contrast", "--bag", *args.bags, "--config", str(place / "config.yaml"), *budget,
+        depth = ["--depth", args.depth] if args.depth else []
+        package(place / "train.log", "train", "contrast", "--bag", *args.bags, *depth, "--config", str(place / "config.yaml"), *budget,
                 "--seed", str(seed), "--batch", str(args.batch), "--out", str(place / "model"), "--json", str(place / "train.json"))
         scores = score(place / "model", args.held, candidates=args.candidates, frames=args.frames, blank=variant == "positions")
         write_atomically(file, as_json({"variant": variant, "seed": seed, "steps": json.loads((place / "train.json").read_text())["steps"],
@@ -83,6 +88,7 @@ def main() -> None:
     parser.add_argument("--held", nargs="+", required=True, help="drives to score on")
     parser.add_argument("--model", nargs="+", default=[], help="score these models of `train contrast` only")
     parser.add_argument("--out", required=True)
+    parser.add_argument("--depth", help="a model of `train depth`, which the image side sees depth by (default: it learns to)")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int, default=4)
@@ -100,7 +106,7 @@ def main() -> None:
                 print(f"{path} {drive}: {text_of(row)}" if row["frames"] else f"{path} {drive}: no frame with {args.candidates} targets")
         return
     runs = [done(args, variant, seed) for seed in args.seeds for variant in VARIANTS]
-    for drive in (*args.held, "all"):
+    for drive in runs[0]["scores"]:
         for variant in VARIANTS:
             found = [run["scores"][drive] for run in runs if run["variant"] == variant]
             if found[0]["frames"]:

@@ -55,11 +55,10 @@ def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
               "--json", str(place / "train.json"), *(["--init", args.init] if args.init else []))
         trained = json.loads((place / "train.json").read_text())
         found = {"variant": variant, "seed": seed, "steps": trained["steps"], "minutes": trained["minutes"]}
-    opened = model.load(place / "model")
     for name, paths in (("held", args.held), ("real", args.real)):
         if paths and name not in found:
-            found[name] = evaluate(paths, opened, threads=args.threads)
-    write_atomically(file, as_json(found))
+            found[name] = evaluate(paths, model.load(place / "model"), threads=args.threads)
+            write_atomically(file, as_json(found))
     print(f"{place}: {found['steps']} steps, mIoU {found['held']['miou']:.3f}, paint {found['held']['paint']:.3f}"
           + (f", real paint {found['real']['paint']:.3f}" if "real" in found else ""), flush=True)
     return found

@@ -115,8 +115,11 @@ def save_manifest(model: Model) -> None:
 
 
 def shipped(name: str = "student") -> Path:
-    """The directory of a shipped model: beside the package in a checkout, under share/ when installed."""
-    return share_directory() / "models" / name
+    """The directory of a shipped model: beside the package in a checkout, under share/ when installed. BadInput where none is."""
+    path = share_directory() / "models" / name
+    if not path.is_dir():
+        raise BadInput(f"no model of {name} is shipped with this version: name one that `train {name}` has made")
+    return path
 
 
 def share_directory() -> Path:

@@ -54,7 +54,12 @@ class BevCloud(nn.Module):
         self.above = Pyramid((config.width, *config.wider), config.deeper)
         if config.embedding:
             self.project = projection(config.width, config.embedding)
+            self.tell = nn.Conv2d(config.width, 4 * pillars.SLICES, 1)
 
     def forward(self, pillars: Tensor) -> Tensor:
         """(B, C, rows, columns) -> (B, width, rows / 2, columns / 2)."""
         return self.above(F.relu(self.down(F.relu(self.stem(pillars)))))
+
+    def told(self, features: Tensor) -> Tensor:
+        """(B, width, rows / 2, columns / 2) -> (B, SLICES, rows, columns) logits of a return in each slice of height; it does not drive."""
+        return F.pixel_shuffle(self.tell(features), 2)

@@ -117,7 +117,7 @@ class BevImage(nn.Module):
         self.fuse = conv(lifted, config.width, 1)
         self.above = Pyramid((config.width, *config.wider), config.deeper)
         if config.embedding:
-            self.project = projection(config.width, config.embedding)
+            self.project = projection(2 * config.width, config.embedding)  # of the map at the target's cell, and of its own pixel
 
     def train(self, mode: bool = True) -> BevImage:
         """As of every module; a frozen student stays as it drives."""
@@ -157,15 +157,16 @@ class BevImage(nn.Module):
     def _guess(self, decoded: Tensor) -> Tensor:
         """What the student's last decoder stage says of the depth: (B, D, h, w) logarithms of each bin's share.
 
-        Every second of its answers per feature and axis is a triangle two bins wide over the logarithm of depth.
+        Two of its answers per feature and axis, each a triangle over the logarithm of depth that ends three bins away, and a little
+        everywhere: what it misses must not cost more than can be learned.
         """
         depth = next(iter(self.student.heads.values()))(decoded)
         step = self.config.stride // (2 * 2**self.config.student.finest)
         log = depth[:, :, step // 2 :: step, step // 2 :: step].log()
         bins = torch.tensor(self.config.depths, device=log.device).log().view(1, -1, 1, 1)
-        width = 2 * float(math.log(self.config.depths[-1] / self.config.depths[0])) / (len(self.config.depths) - 1)
+        width = 3 * float(math.log(self.config.depths[-1] / self.config.depths[0])) / (len(self.config.depths) - 1)
         share = F.relu(1 - (log - bins).abs() / width)
-        return (F.avg_pool2d(share, 2) + 1e-3).log()
+        return (F.avg_pool2d(share, 2) + 0.01).log()
 
     def lifted(self, content: Tensor, depth: Tensor, polar: Tensor, heights: Tensor | None = None) -> Tensor:
         """Features and their distribution -> (B, width, R, S) from above, R and S of `polar`."""

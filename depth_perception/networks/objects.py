@@ -55,7 +55,7 @@ class ObjectsNetConfig:
     def outputs(self) -> dict[str, list[int]]:
         """Names and shapes of what it answers, in the order of `forward`."""
         rows, columns = self.grid.rows // 2, self.grid.columns // 2
-        width = self.cloud.width if self.modality == "cloud" else self.image.width
+        width = self.image.width if self.modality == "image" else self.cloud.width
         return {"heat": [1, len(self.classes), rows, columns], "boxes": [1, boxes.CHANNELS, rows, columns],
                 "features": [1, width, rows, columns]}
 
@@ -63,7 +63,8 @@ class ObjectsNetConfig:
 class ObjectsNet(nn.Module):
     """Backbones as pretrained (`image`: BevImage, `cloud`: BevCloud), feature fusion where there are two, and a head of centres.
 
-    Fusion: both maps side by side through a 3x3 convolution.
+    Fusion: both maps side by side through a 3x3 convolution, added to the cloud's map. It begins at nothing, so that the model begins as
+    good as the cloud's, and learns what the image adds.
     """
 
     def __init__(self, config: ObjectsNetConfig | None = None) -> None:
@@ -75,9 +76,10 @@ class ObjectsNet(nn.Module):
             self.image = BevImage(image)
         if "cloud" in config.backbones:
             self.cloud = BevCloud(cloud)
-        width = cloud.width if config.modality == "cloud" else image.width
+        width = image.width if config.modality == "image" else cloud.width
         if config.modality == "both":
             self.fuse = conv(image.width + cloud.width, width)
+            nn.init.zeros_(self.fuse[1].weight)  # type: ignore[arg-type]
         self.shared = nn.Sequential(conv(width, config.head), nn.ReLU())
         self.heat = nn.Conv2d(config.head, len(config.classes), 1)
         self.boxes = nn.Conv2d(config.head, boxes.CHANNELS, 1)
@@ -91,8 +93,8 @@ class ObjectsNet(nn.Module):
             features, depth = self.image(*inputs)
         else:
             *seen, pillars = inputs
-            from_image, depth = self.image(*seen)
-            features = F.relu(self.fuse(torch.cat([from_image, self.cloud(pillars)], 1)))
+            (from_image, depth), from_cloud = self.image(*seen), self.cloud(pillars)
+            features = F.relu(from_cloud + self.fuse(torch.cat([from_image, from_cloud], 1)))
         x = self.shared(features)
         return self.heat(x).sigmoid(), self.boxes(x), features, depth
 

@@ -31,7 +31,8 @@ class BevSampleConfig:
     turn_deg, shift_m: the body is turned about z and shifted, both sides alike. apart_deg, apart_m: by so much more the cloud alone, so
     that where a target lies says little about which one it is; its places on both sides stay known. jitter_deg, jitter_m: deviations of
     the camera's place, as calibrations have them; the truth stays with the cloud. thin: the greatest share of the returns that is left
-    out. targets: so many per frame, at most one per cell. view: crop, flip and colour of the image (samples.SampleConfig).
+    out. hide: this share of the cloud is hidden from its network, in blocks of `hide_cells`, to be told from what is around.
+    targets: so many per frame, at most one per cell. view: crop, flip and colour of the image (samples.SampleConfig).
     """
 
     turn_deg: float = ranged(10.0, 0, 180)
@@ -41,6 +42,8 @@ class BevSampleConfig:
     jitter_deg: float = ranged(0.3, 0, 10)
     jitter_m: float = ranged(0.05, 0, 5)
     thin: float = ranged(0.5, 0, 0.99)
+    hide: float = ranged(0.3, 0, 0.9)
+    hide_cells: int = ranged(4, 1, 1000)  # type: ignore[assignment]
     targets: int = ranged(128, 2, 1e5)  # type: ignore[assignment]
     view: SampleConfig = field(default_factory=lambda: SampleConfig(zoom=0.7, full_zoom=0.9))
 
@@ -70,8 +73,9 @@ class BevBatches:
 
     image (B, 3, H, W) 0..1; polar (B, R, S, 2); pillars (B, C, rows, columns); depth (B, D, h, w) share of the returns per bin, at the
     networks' stride, zeros where none falls; heights (B, D, h, w) metres above the ground, where asked for.
-    pairs: also at_image, at_cloud (B, M, 2): the targets' places in both maps, -1..1; target (B, M) int64: their cell in the cloud's map,
-    other ones for other frames, -1 = none; at_targets (B, 1, h, w): 1 for features with a target in them.
+    pairs: also at_image, at_cloud, at_pixel (B, M, 2): the targets' places in both maps and in the image, -1..1; target (B, M) int64: their
+    cell in the cloud's map, other ones for other frames, -1 = none; at_targets (B, 1, h, w): 1 for features with a target in them;
+    hidden (B, 1, rows, columns): 1 for cells that the cloud's network must not see.
     labels: also heat (B, K, R, S), boxes (B, 8, R, S), centres (B, 1, R, S): 1 at centres, in_view (B, 1, R, S): 1 where the camera looks,
     known (B, 1, R, S): 1 where the labels tell.
     """
@@ -120,8 +124,11 @@ class BevBatches:
         kept = frame.points[rng.random(len(frame.points)) >= rng.uniform(0, config.thin)]
         T = body @ frame.T_base_camera @ (MIRROR_CAMERA if view.flip else np.eye(4))
         shaken = T @ _jitter(rng, config.jitter_deg, config.jitter_m)
-        return made(frame, layout, image=image, K=view.K(frame.K), body=body, cloud=cloud, T_body_camera=T, shaken=shaken, points=kept,
-                    pairs=self.pairs and (config.targets, place, rng), labels=self.labels)
+        out = made(frame, layout, image=image, K=view.K(frame.K), body=body, cloud=cloud, T_body_camera=T, shaken=shaken, points=kept,
+                   pairs=self.pairs and (config.targets, place, rng), labels=self.labels)
+        if self.pairs:
+            out["hidden"] = _hidden(rng, layout.grid, config.hide, config.hide_cells)
+        return out
 
 
 def made(frame: BevFrame, layout: Layout, *, image: np.ndarray, K: np.ndarray, body: np.ndarray, cloud: np.ndarray,
@@ -160,10 +167,11 @@ def made(frame: BevFrame, layout: Layout, *, image: np.ndarray, K: np.ndarray, b
 
 
 def held_out(frames: BevFrames | Sequence[BevFrame], layout: Layout, *, most: int, batch: int = 4, pairs: int = 0,
-             labels: bool = False, apart_m: float = 0.0) -> Iterator[dict[str, Tensor]]:
+             labels: bool = False, apart_m: float = 0.0, turned: tuple[float, float] = (0.0, 0.0)) -> Iterator[dict[str, Tensor]]:
     """At most so many frames, spread evenly, as a driving car sees them, batch by batch; keys as of `BevBatches`.
 
-    pairs: so many targets per frame; apart_m: at least so far from each other.
+    pairs: so many targets per frame; apart_m: at least so far from each other. turned: the cloud alone is turned and shifted at random by
+    up to so many degrees and metres, always alike for the same frame.
     """
     each = frames.held_out if isinstance(frames, BevFrames) else frames
     places = np.unique(np.linspace(0, len(each) - 1, min(most, len(each))).round().astype(int))
@@ -171,14 +179,15 @@ def held_out(frames: BevFrames | Sequence[BevFrame], layout: Layout, *, most: in
         views = []
         for k, place in enumerate(places[first : first + batch]):
             frame = each[place]
+            cloud = _random_turn(np.random.default_rng(frame.stamp_ns), *turned)
             if pairs and apart_m:
-                inside = _places(frame.at, layout.grid.coarser(2), np.eye(4))
-                ok = np.flatnonzero((np.abs(inside) < 0.98).all(1))
+                inside = [(np.abs(_places(frame.at, layout.grid.coarser(2), T)) < 0.98).all(1) for T in (np.eye(4), cloud)]
+                ok = np.flatnonzero(inside[0] & inside[1])
                 chosen = ok[thinned(frame.at[ok, :2], apart_m=apart_m, most=pairs, rng=np.random.default_rng(frame.stamp_ns))]
                 frame = BevFrame(**(frame.__dict__ | {"pixels": frame.pixels[chosen], "at": frame.at[chosen]}))
             view = full_view(frame.image.shape[:2], height=layout.height, width=layout.width)
             T = frame.T_base_camera
-            views.append(made(frame, layout, image=view.image(frame.image), K=view.K(frame.K), body=np.eye(4), cloud=np.eye(4),
+            views.append(made(frame, layout, image=view.image(frame.image), K=view.K(frame.K), body=np.eye(4), cloud=cloud,
                               T_body_camera=T, shaken=T, points=frame.points, labels=labels,
                               pairs=pairs > 0 and (pairs, k, np.random.default_rng(frame.stamp_ns))))
         yield stacked(views)
@@ -219,12 +228,13 @@ def _pairs(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, clou
     chosen = order[rng.permutation(first)[:count]]
     target = np.full(count, -1, np.int64)
     target[: len(chosen)] = cells[chosen] + place * (coarse.outside + 1)
-    places = np.zeros((2, count, 2), np.float32)
+    places = np.zeros((3, count, 2), np.float32)
     places[0, : len(chosen)], places[1, : len(chosen)] = at_image[ok[chosen]], at_cloud[ok[chosen]]
+    places[2, : len(chosen)] = (2 * pixels[ok[chosen]] + 1) / [layout.width, layout.height] - 1
     mask = np.zeros((1, layout.height // layout.stride, layout.width // layout.stride), np.float32)
     column, row = at_stride(pixels[ok[chosen]], layout.stride).T
     mask[0, row.clip(0, mask.shape[1] - 1), column.clip(0, mask.shape[2] - 1)] = 1
-    return {"at_image": places[0], "at_cloud": places[1], "target": target, "at_targets": mask}
+    return {"at_image": places[0], "at_cloud": places[1], "at_pixel": places[2], "target": target, "at_targets": mask}
 
 
 def _labels(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, from_camera: np.ndarray) -> dict[str, np.ndarray]:
@@ -258,6 +268,12 @@ def _places(points: np.ndarray, grid: Grid, T: np.ndarray) -> np.ndarray:
 def _random_turn(rng: np.random.Generator, most_deg: float, most_m: float) -> np.ndarray:
     x, y = rng.uniform(-1, 1, 2) * most_m
     return turn(np.radians(rng.uniform(-1, 1) * most_deg), x=x, y=y)
+
+
+def _hidden(rng: np.random.Generator, grid: Grid, share: float, cells: int) -> np.ndarray:
+    """(1, rows, columns) float32: 1 in blocks of cells x cells, so many of them."""
+    blocks = rng.random((-(-grid.rows // cells), -(-grid.columns // cells))) < share
+    return np.kron(blocks, np.ones((cells, cells)))[None, : grid.rows, : grid.columns].astype(np.float32)
 
 
 def _jitter(rng: np.random.Generator, deg: float, metres: float) -> np.ndarray:

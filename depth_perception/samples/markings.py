@@ -24,8 +24,9 @@ class ViewConfig:
     height, width: of a view, pixels. zoom: smallest and largest share of the picture's sides that it shows; a share of
     height / (the network's height) is the scale at which the network drives. aspect: random stretch, a half-width in logarithms.
     flip: how many are mirrored. rare: how many source views are drawn for a class, every class alike, with a pixel of it inside; the
-    others come from anywhere. shadow: how many source views get a shadow's edge; look: their recolouring (the target's stay as they are:
-    their statistics are what the network will drive by).
+    others come from anywhere. panels: how many source views get the back of a truck or the like, striped and lettered and no marking
+    (simulated cars are plain, real ones have plates, chevrons and glints). shadow: how many get a shadow's edge; look: their
+    recolouring (the target's stay as they are: so the network will see them).
     """
 
     height: int = ranged(128, 32, 2048)  # type: ignore[assignment]
@@ -33,7 +34,8 @@ class ViewConfig:
     zoom: tuple[float, float] = (0.4, 0.8)
     aspect: float = ranged(0.25, 0, 1)
     flip: float = ranged(0.5, 0, 1)
-    rare: float = ranged(0.6, 0, 1)
+    rare: float = ranged(0.5, 0, 1)
+    panels: float = ranged(0.4, 0, 1)
     shadow: float = ranged(0.3, 0, 1)
     look: SampleConfig = field(default_factory=lambda: SampleConfig(
         colour=0.9, brightness=0.4, contrast=0.4, gamma=0.4, saturation=0.8, hue_deg=20.0, cast=0.15, grey=0.15, light=0.6, light_share=0.5,
@@ -96,6 +98,15 @@ class MarkingBatches:
             out["target"] = _floats([self._unlabelled(rng, self.target) for rng in rngs])
         return out
 
+    def frequencies(self, classes: int, *, steps: int = 24) -> np.ndarray:
+        """(classes,) share of each class among the labels of the first steps' views."""
+        counts = np.zeros(classes)
+        for step in range(steps):
+            for k in range(self.batch):
+                _, labels = self._labelled(np.random.default_rng((self.seed, step, k, 1)))
+                counts += np.bincount(labels.ravel(), minlength=256)[:classes]
+        return counts / max(counts.sum(), 1)
+
     def _labelled(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         config, source = self.config, self.source
         inside: tuple[int, int] | None = None
@@ -111,6 +122,9 @@ class MarkingBatches:
         image = cv2.warpAffine(source.images[index], M, size, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         labels = cv2.warpAffine(source.masks[index], M, size, flags=flags | cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
                                 borderValue=IGNORE)
+        if rng.random() < config.panels:
+            for _ in range(int(rng.integers(1, 4))):
+                image, labels = panelled(rng, image, labels)
         if rng.random() < config.shadow:
             image = shaded(rng, image)
         if rng.random() < config.look.colour:
@@ -139,6 +153,32 @@ def _cut(rng: np.random.Generator, size: tuple[int, int], config: ViewConfig, in
     if rng.random() < config.flip:
         sx, ox = -sx, ox + sx * (config.width - 1)
     return np.array([[sx, 0, ox], [0, sy, oy]]), cv2.WARP_INVERSE_MAP
+
+
+def panelled(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 3) uint8 and (H, W) uint8 ids with a plain panel in front of the road that bears stripes, letters or a plate: background."""
+    height, width = labels.shape
+    h, w = (int(rng.uniform(0.12, 0.55) * height), int(rng.uniform(0.08, 0.4) * width))
+    top, left = int(rng.integers(height - h)), int(rng.integers(width - w))
+    panel: np.ndarray = np.full((h, w, 3), rng.integers(0, 200, 3) if rng.random() < 0.4 else rng.integers(0, 200), np.uint8)
+    for _ in range(int(rng.integers(1, 5))):
+        colour = tuple(int(c) for c in np.clip(rng.integers(90, 256) + rng.integers(-40, 41, 3), 0, 255))
+        x, y, thick, kind = int(rng.integers(w)), int(rng.integers(h)), int(rng.integers(1, 5)), rng.random()
+        if kind < 0.3:
+            cv2.line(panel, (x, y), (int(rng.integers(w)), int(rng.integers(h))), colour, thick)
+        elif kind < 0.5:
+            band, pitch = int(rng.integers(3, 12)), int(rng.integers(6, 16))
+            for k in range(0, w, pitch):
+                cv2.line(panel, (k, y), (k + band, y + band), colour, max(1, pitch // 3))
+        elif kind < 0.75:
+            letters = "".join(chr(int(c)) for c in rng.integers(48, 91, 5))
+            cv2.putText(panel, letters, (x // 2, y), cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.2, 0.8)), colour, max(1, thick // 2))
+        else:
+            cv2.ellipse(panel, (x, y), (int(rng.integers(1, 10)), int(rng.integers(1, 5))), float(rng.uniform(0, 180)), 0, 360, colour, -1)
+    image, labels = image.copy(), labels.copy()
+    image[top : top + h, left : left + w] = panel
+    labels[top : top + h, left : left + w] = 0
+    return image, labels
 
 
 def shaded(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ from depth_perception.samples.bev_frames import BevFrameConfig, BevFrames
 from depth_perception.train.fit import FREE
 from depth_perception.train.leave_end import but_the_end
 
+_HEADS = ("project.", "tell.")  # they help to pretrain, and do not drive
+
 
 def read(bags: Sequence[str | Path], config: BevFrameConfig, *, validate: float, topics: Sequence[str] = (), labelled: bool = False,
          source: str | None = None, **reading: Any) -> tuple[BevFrames, list[str]]:
@@ -71,6 +73,13 @@ def with_depth(image: BevImageConfig, path: str | Path, *, height: int, width: i
             lambda side: fill(side.student, given.weights("depth"), option="--depth"))
 
 
+def on_depth_of(ours: Any, theirs: Any) -> Any:
+    """A network's configuration with the backbone of another one: --init decides about that, too."""
+    if isinstance(ours, BevImageConfig):
+        return replace(ours, backbone=theirs.backbone, student=theirs.student, frozen=theirs.frozen)
+    return ours
+
+
 def layout(image: BevImageConfig, *, height: int, width: int, canonical_focal_px: float, classes: tuple[str, ...] = ()) -> Layout:
     """What networks with this image side want of a frame."""
     deepest = 2 ** (image.layers[-1] + 1)
@@ -83,10 +92,10 @@ def fill(network: nn.Module, file: Path, *, option: str, prefix: str = "") -> No
     """A network's weights from a file, under `prefix` there; heads of the contrast that only one of both has are left as they are."""
     try:
         found = {name.removeprefix(prefix): value for name, value in load_file(file).items() if name.startswith(prefix)}
-        wanted = {name for name in network.state_dict() if not name.startswith("project.")}
+        wanted = {name for name in network.state_dict() if not name.startswith(_HEADS)}
         missing, unknown = network.load_state_dict({name: value for name, value in found.items() if name in network.state_dict()},
                                                    strict=False), set(found) - set(network.state_dict())
-        lacking = wanted & set(missing.missing_keys) | {name for name in unknown if not name.startswith("project.")}
+        lacking = wanted & set(missing.missing_keys) | {name for name in unknown if not name.startswith(_HEADS)}
         if lacking:
             raise BadInput(f"{option} {file}: does not fit {type(network).__name__}: {sorted(lacking)[0]}")
     except (RuntimeError, SafetensorError, OSError) as error:

@@ -17,8 +17,8 @@ Answer = tuple[Tensor, Tensor]  # logits and the target layer's outcome
 class Branches:
     """mode: "siamese", "copy" or "source"; statistics: "target" or "joint" (train.markings_config).
 
-    Batch norm's running statistics are what the network drives by. With "target" they come from the second branch's images alone;
-    both branches then normalise by their own batch.
+    Batch norm's running statistics are what the network drives by. With "target" they come from the second branch's images alone; each
+    branch then normalises by its own batch. With "joint" siamese branches are one batch; those of "copy" are two networks.
     """
 
     def __init__(self, *, mode: str, statistics: str) -> None:
@@ -39,13 +39,13 @@ class Branches:
 
     @torch.no_grad()
     def _copied(self, network: MarkingNet, target: Tensor) -> Answer:
-        """S4-d: the second branch takes the first one's weights; what it learns of the target's statistics goes back."""
+        """S4-d: the second branch takes the first one's weights; what it sees of the target's statistics goes back where they drive."""
         if self._second is None or next(self._second.parameters()).device != target.device:
             self._second = copy.deepcopy(network).requires_grad_(False)
         self._second.load_state_dict(network.state_dict())
         self._second.train()
         answer = self._second.with_target(target)
-        for ours, theirs in zip(network.buffers(), self._second.buffers(), strict=True):
+        for ours, theirs in zip(network.buffers(), self._second.buffers(), strict=True) if self.statistics == "target" else ():
             ours.data.copy_(theirs)  # behind autograd's back: the first branch's backward pass does not need them
         return answer
 

@@ -17,6 +17,7 @@ from depth_perception import model
 from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.losses.contrast import contrast
 from depth_perception.losses.depth_distribution import depth_distribution
+from depth_perception.losses.occupancy import occupancy
 from depth_perception.networks.bev_cloud import BevCloud, BevCloudConfig
 from depth_perception.networks.bev_image import BevImage, BevImageConfig
 from depth_perception.networks.load import build, entry, weights
@@ -35,7 +36,8 @@ NETWORKS = ("bev_image", "bev_cloud")
 
 @dataclass(frozen=True)
 class Config:
-    """S3's pretraining: contrast * InfoNCE (claims 8, 9) + depth * cross-entropy of the depth distribution (claim 5).
+    """S3's pretraining: contrast * InfoNCE (claims 8, 9) + depth * cross-entropy of the depth distribution (claim 5), and
+    ours for the cloud: hidden * error of what it says of the blocks that were hidden from it (losses.occupancy).
 
     temperature: tau. contrast 0 trains the depth distribution alone; depth 0 leaves it as --init has it.
     literal: only the features at target points are lifted, as claims 3 and 6 have it; otherwise all of them are, and the targets are read
@@ -48,6 +50,7 @@ class Config:
     canonical_focal_px: float = ranged(240.0, 1, 1e5)
     contrast: float = ranged(1.0, 0, 1e3)
     depth: float = ranged(1.0, 0, 1e3)
+    hidden: float = ranged(1.0, 0, 1e3)
     temperature: float = ranged(0.07, 1e-3, 10)
     literal: bool = False
     blank: bool = False
@@ -56,7 +59,7 @@ class Config:
     image: BevImageConfig = field(default_factory=BevImageConfig)
     cloud: BevCloudConfig = field(default_factory=BevCloudConfig)
     frames: BevFrameConfig = field(default_factory=BevFrameConfig)
-    samples: BevSampleConfig = field(default_factory=lambda: BevSampleConfig(apart_deg=10.0, apart_m=4.0))
+    samples: BevSampleConfig = field(default_factory=lambda: BevSampleConfig(apart_deg=15.0, apart_m=5.0))
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
@@ -136,8 +139,9 @@ def taken(config: Config, start: model.Model, init: str | Path) -> Config:
     """A configuration with the networks of a model; BadInput where it asks for others."""
     for name, field_name, default in (("bev_image", "image", BevImageConfig()), ("bev_cloud", "cloud", BevCloudConfig())):
         theirs: Any = build(name, start.networks[name]).config
-        if getattr(config, field_name) not in (default, theirs):
-            raise BadInput(f"--init {init}: its {name} network has {theirs}, the configuration asks for {getattr(config, field_name)}")
+        ours = getattr(config, field_name)
+        if ours not in (default, theirs) and bev.on_depth_of(ours, theirs) != theirs:
+            raise BadInput(f"--init {init}: its {name} network has {theirs}, the configuration asks for {ours}")
         config = replace(config, **{field_name: theirs})
     size = (start.height, start.width, start.canonical_focal_px)
     if size != (config.height, config.width, config.canonical_focal_px):
@@ -152,16 +156,21 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> d
     if not config.contrast:
         _, depth = networks["bev_image"].seen(data["image"])  # type: ignore[operator]
     else:
-        image, cloud, depth = embedded(networks, data, literal=config.literal, blank=config.blank)
+        image, cloud, depth, from_cloud = embedded(networks, data, literal=config.literal, blank=config.blank)
         out["contrast"] = config.contrast * contrast(image.flatten(0, 1).float(), cloud.flatten(0, 1).float(), data["target"].flatten(),
                                                      temperature=config.temperature)
+        if config.hidden:
+            told = networks["bev_cloud"].told(from_cloud)  # type: ignore[operator]
+            out["hidden"] = config.hidden * occupancy(told.float(), data["pillars"][:, -told.shape[1]:], data["hidden"])
     if config.depth:
         out["depth"] = config.depth * depth_distribution(depth.float(), data["depth"])
     return out
 
 
 def validation(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Config) -> Validation | None:
-    """Scores of held-out frames: "missed" (1 - top1 of retrieval), "top5", and the cross-entropy of the depth distribution."""
+    """Scores of held-out frames: "missed" (1 - top1 of retrieval, the cloud turned and shifted as in training, or else positions would
+    do), "top5", and the cross-entropy of the depth distribution.
+    """
     if not frames:
         return None
     layout = config.layout()
@@ -169,7 +178,8 @@ def validation(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Conf
     def scores(step: int) -> dict[str, float]:
         out = {"depth": depth_score(networks, frames, layout, most=config.validate_frames, blank=config.blank)}
         if config.contrast:
-            found = retrieval(networks, frames, layout, most=config.validate_frames, literal=config.literal, blank=config.blank)
+            found = retrieval(networks, frames, layout, most=config.validate_frames, literal=config.literal, blank=config.blank,
+                              turned=(config.samples.apart_deg, config.samples.apart_m))
             out |= {"missed": 1 - found["top1"], "top5": found["top5"], "candidates": found["candidates"]}
         return {name: round(value, 5) for name, value in out.items()}
 

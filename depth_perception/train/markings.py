@@ -79,7 +79,7 @@ def train(source: Sequence[str | Path], target: Sequence[str | Path], out: str |
     origin |= {"seed": seed, "batch": batch, "mode": config.mode, "init": init and str(init), "pictures": len(ours.images),
                "target_pictures": 0 if theirs is None else len(theirs.images)}
     with staged(out) as stage:
-        write(network, stage, config, history, origin)
+        write(corrected(network.folded(), ours, batches, config.prior), stage, config, history, origin)
         if then is not None:
             then(stage, history)
     return history
@@ -122,9 +122,21 @@ def new_network(config: Config, init: str | Path | None = None) -> MarkingNet:
     return network.unfolded(config.network.target)
 
 
-def write(network: MarkingNet, out: Path, config: Config, history: History, origin: dict[str, Any]) -> model.Model:
-    """Weights and manifest.json of the network that drives: its target layer is folded away (S4-e)."""
-    driving = network.folded()
+@torch.no_grad()
+def corrected(network: MarkingNet, source: Pictures, batches: MarkingBatches, strength: float) -> MarkingNet:
+    """The network with the last biases moved from how often the views show a class to how often the pictures do (Config.prior)."""
+    if strength:
+        classes = len(CLASSES)
+        roads, views = source.frequencies(classes), batches.frequencies(classes)
+        there = (roads > 0) & (views > 0)
+        shift = np.where(there, strength * np.log(np.where(there, roads, 1) / np.where(there, views, 1)), 0.0)
+        assert network.last.bias is not None
+        network.last.bias += torch.from_numpy(shift).to(network.last.bias)
+    return network
+
+
+def write(driving: MarkingNet, out: Path, config: Config, history: History, origin: dict[str, Any]) -> model.Model:
+    """Weights and manifest.json of the network that drives, its target layer folded away (S4-e)."""
     described = {"markings": {**entry(driving), "inputs": {"image": [1, 3, config.height, config.width]},
                               "outputs": {"logits": [1, len(CLASSES), config.height // 2, config.width // 2]}}}
     origin = {**origin, "steps": history.step, "minutes": round(history.elapsed_s / 60, 2),

@@ -23,10 +23,13 @@ class Config:
     ramp: steps over which L_MMD's weight climbs, as 2 / (1 + exp(-10 p)) - 1 (Ganin et al. 2016): early features mean nothing yet.
     pixels: of each domain that L_MMD compares. balanced: half of them are paint, the source's by its labels and the target's by what the
     network holds for it, since roads differ in how much is painted and the distance of the means should not be about that.
-    statistics: those of batch norm. `target`: each domain is normalised by its own, and the network drives by the target's; `joint`: by
-    those of both (with mode `source`, only the source's are known).
-    balance: a class weighs frequency^-balance in L_CE. entropy, pseudo: further terms on the target (0 as in the text): the entropy of
-    its probabilities, and cross-entropy to the class that is more probable than `sure`.
+    statistics: those of batch norm. `joint`: both domains are normalised together, and the network drives by what both share (in `copy`
+    the branches are two networks, and the first one's own, the source's, drive, as in `source`); `target`: each domain is normalised by
+    its own, and the network drives by the target's.
+    balance: a class weighs frequency^-balance in L_CE; the views are drawn evenly already (views.rare). entropy, pseudo: further terms
+    on the target (0 as in the text): the entropy of its probabilities, and cross-entropy to the class that is more probable than `sure`.
+    prior: how far the driving network's logits are corrected for views showing more of rare classes than roads do: their biases get so
+    many times log(share of the pictures / share of the views) (Saerens et al. 2002). 1 is Bayes' rule, 0 leaves them.
     leave_end: this share of every bag's time and of every folder's files by name, its end, is not even read: somebody else scores on it.
     height, width: of the network that drives; views are `views.height` x `views.width` at a like scale.
     """
@@ -40,8 +43,9 @@ class Config:
     ramp: int = ranged(200, 0, 1e9)  # type: ignore[assignment]
     pixels: int = ranged(512, 8, 8192)  # type: ignore[assignment]
     balanced: bool = True
-    statistics: str = "target"
-    balance: float = ranged(0.3, 0, 1)
+    statistics: str = "joint"
+    balance: float = ranged(0.0, 0, 1)
+    prior: float = ranged(0.0, 0, 2)
     entropy: float = ranged(0.0, 0, 1e3)
     pseudo: float = ranged(0.0, 0, 1e3)
     sure: float = ranged(0.9, 0.5, 1)

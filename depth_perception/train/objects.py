@@ -153,7 +153,9 @@ def _taken(config: Config, start: model.Model, init: str | Path | None) -> Confi
                          classes=config.network.classes, head=config.network.head)
     else:
         theirs = replace(next(iter(networks.values())), modality=ObjectsNetConfig().modality)  # type: ignore[type-var]
-    if config.network not in (ObjectsNetConfig(classes=config.network.classes, head=config.network.head), theirs):
+    ours = replace(config.network, image=bev.on_depth_of(config.network.image, theirs.image))
+    default = ObjectsNetConfig(classes=config.network.classes, head=config.network.head)
+    if theirs not in (config.network, ours) and config.network != default:
         raise BadInput(f"--init {init}: its networks have {theirs}, the configuration asks for {config.network}")
     size = (start.height, start.width, start.canonical_focal_px)
     if size != (config.height, config.width, config.canonical_focal_px):

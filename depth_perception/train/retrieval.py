@@ -15,8 +15,8 @@ from depth_perception.train.device import home, onto
 
 
 def embedded(networks: nn.ModuleDict, data: dict[str, Tensor], *, literal: bool = False, blank: bool = False
-             ) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, M, E) image targets, (B, M, E) cloud targets, and the depth distribution of a batch.
+             ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(B, M, E) image targets, (B, M, E) cloud targets, the depth distribution, and the cloud's map of a batch.
 
     literal: only the features at target points are lifted, as the text has it. blank: the image shows nothing.
     """
@@ -25,29 +25,32 @@ def embedded(networks: nn.ModuleDict, data: dict[str, Tensor], *, literal: bool 
     if literal:
         content = content * data["at_targets"]
     above = image.lifted(content, depth, data["polar"], data.get("heights"))  # type: ignore[operator]
-    ours = image.project(at(above, data["at_image"]))  # type: ignore[operator]
-    theirs = cloud.project(at(cloud(data["pillars"]), data["at_cloud"]))  # type: ignore[operator]
-    return ours, theirs, depth
+    # Its own pixel's feature beside the map's: where depth is a metre off, it still says what the target looks like.
+    ours = image.project(torch.cat([at(above, data["at_image"]), at(content, data["at_pixel"])], 2))  # type: ignore[operator]
+    from_cloud = cloud(data["pillars"] * (1 - data["hidden"]) if "hidden" in data else data["pillars"])
+    theirs = cloud.project(at(from_cloud, data["at_cloud"]))  # type: ignore[operator]
+    return ours, theirs, depth, from_cloud
 
 
 @torch.no_grad()
 def retrieval(networks: nn.ModuleDict, frames: Sequence[BevFrame], layout: Layout, *, candidates: int = 256, apart_m: float = 1.0,
-              most: int = 32, least: int = 2, literal: bool = False, blank: bool = False) -> dict[str, float]:
+              most: int = 32, least: int = 2, turned: tuple[float, float] = (0.0, 0.0), literal: bool = False, blank: bool = False
+              ) -> dict[str, float]:
     """Image target -> which of the frame's cloud targets is its own, by cosine.
 
     Args:
         candidates: targets per frame, any two at least `apart_m` metres apart; frames with fewer than `least` are left out.
-        most: frames, spread evenly.
+        most: frames, spread evenly. turned: degrees and metres of `samples.bev_batches.held_out`: what positions tell is then false.
     Returns:
         {"top1", "top5": share of the targets, "chance": of the first at random, "candidates": mean per frame, "frames"}; NaN without any.
     """
     top1, top5, counts = 0, 0, []
-    for made in held_out(frames, layout, most=most, batch=1, pairs=candidates, apart_m=apart_m):
+    for made in held_out(frames, layout, most=most, batch=1, pairs=candidates, apart_m=apart_m, turned=turned):
         data = onto(home(networks), made)
         real = data["target"][0] >= 0
         if int(real.sum()) < max(least, 2):
             continue
-        ours, theirs, _ = embedded(networks, data, literal=literal, blank=blank)
+        ours, theirs, *_ = embedded(networks, data, literal=literal, blank=blank)
         alike = F.normalize(ours[0, real], dim=1) @ F.normalize(theirs[0, real], dim=1).T
         rank = (alike > alike.diagonal()[:, None]).sum(1)
         top1, top5 = top1 + int((rank == 0).sum()), top5 + int((rank < 5).sum())

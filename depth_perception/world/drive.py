@@ -78,7 +78,8 @@ class Moment:
     Attributes:
         frame: image, calibration and the sweep taken 10 ms earlier (None without a LiDAR).
         depth: (H, W) float32 z in metres, NaN = sky.
-        markings: (H, W) uint8 class ids, see paint.Marking; on an aged road only where enough paint is left to see.
+        markings: (H, W) uint8 class ids, see paint.Marking; on an aged road only where enough paint is left to see, and no
+            puddle mirrors something else.
         hard: (H, W) uint8 bits, see hard.Hard; None where nothing hard was asked for.
         boxes: cars, people and cyclists within 75 m, body frame (with a LiDAR: those that it touches three times or more).
         T_odom_base: (4, 4) body -> odom; odom is the body frame of the first image.
@@ -221,7 +222,8 @@ def film(config: Config, street: Street, trajectory: Trajectory, *, lane: float,
         hard = picture.hard if config.hard else None
         visible, painted = picture.markings, None
         if picture.wear is not None:
-            visible, painted = np.where(picture.wear >= 255 * VISIBLE, picture.markings, np.uint8(0)), picture.markings
+            hidden = (picture.wear < 255 * VISIBLE) | (picture.hard & Hard.REFLECTING > 0)
+            visible, painted = np.where(hidden, np.uint8(0), picture.markings), picture.markings
         yield Moment(frame, picture.depth, visible, boxes, T_base0_world @ T_world_base, twist, hard, painted, picture.wear)
 
 

@@ -9,6 +9,7 @@ import torch
 from depth_perception.losses import centres
 from depth_perception.losses.contrast import contrast
 from depth_perception.losses.depth_distribution import depth_distribution
+from depth_perception.losses.occupancy import occupancy
 
 
 def test_pairs_of_one_target_are_positive_and_all_others_negative():
@@ -47,6 +48,17 @@ def test_the_depth_distribution_is_compared_where_a_return_falls():
     estimate[0, :, 0, 0] = torch.tensor([0.0, 1.0, 0.0, 0.0])
     assert float(depth_distribution(estimate, measured)) == pytest.approx(math.log(4) / 2, abs=1e-6)
     assert float(depth_distribution(estimate, torch.zeros_like(measured))) == 0.0
+
+
+def test_what_was_hidden_is_asked_for_and_nothing_else():
+    told, pillars, hidden = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4)
+    assert occupancy(told, pillars, hidden).item() == 0.0
+    hidden[0, 0, 1, 1] = 1
+    assert occupancy(told, pillars, hidden).item() == pytest.approx(math.log(2))
+    pillars[0, 1, 1, 1] = pillars[0, 0, 3, 3] = 1
+    assert occupancy(told, pillars, hidden, filled=3.0).item() == pytest.approx((1 + 3) / 2 * math.log(2))
+    told[0, 1, 1, 1] = 20
+    assert occupancy(told, pillars, hidden).item() == pytest.approx(math.log(2) / 2, abs=1e-6)
 
 
 def test_the_heat_is_punished_by_how_sure_it_is_and_only_where_labels_tell():

@@ -41,7 +41,8 @@ def test_pairs_stay_true_under_every_augmentation(frames):
     for step in range(3):
         data = batches(step)
         real = data["target"] >= 0
-        assert real.sum() > 40
+        assert real.sum() > 40 and 0.15 < data["hidden"].mean() < 0.45
+        assert torch.equal(torch.nn.functional.max_pool2d(data["hidden"], 4), torch.nn.functional.avg_pool2d(data["hidden"], 4)), "blocks"
         flips |= {bool(image[0, 5, 0] > image[0, 5, -1]) for image in data["image"]}
         # The cloud's side: a return lies where the target is said to be.
         assert (at(data["pillars"][:, :1], data["at_cloud"])[..., 0][real] > 0).all()

@@ -16,7 +16,7 @@ from depth_perception.evaluation.markings import evaluate, predict
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.model import share_directory
 from depth_perception.networks.markings import MarkingNet, MarkingNetConfig
-from depth_perception.samples.markings import IGNORE, MarkingBatches, Pictures, ViewConfig, shaded
+from depth_perception.samples.markings import IGNORE, MarkingBatches, Pictures, ViewConfig, panelled, shaded
 from depth_perception.systems.palette import coloured
 from depth_perception.train import markings
 from depth_perception.train.branches import Branches
@@ -127,7 +127,7 @@ def test_masks_that_do_not_fit_are_refused_in_a_sentence(tmp_path):
 
 
 def test_batches_depend_on_seed_and_step_alone_and_labels_stay_on_their_paint():
-    batches = batch(zoom=(1.0, 1.0), aspect=0.0, flip=0.5, shadow=0.0, look=replace(VIEWS.look, colour=0.0))
+    batches = batch(zoom=(1.0, 1.0), aspect=0.0, flip=0.5, shadow=0.0, panels=0.0, look=replace(VIEWS.look, colour=0.0))
     data, again = batches(7), batches(7)
     assert all(torch.equal(data[name], again[name]) for name in data) and not torch.equal(data["image"], batches(8)["image"])
     assert data["image"].shape == data["target"].shape == (3, 3, 32, 64) and data["labels"].shape == (3, 32, 64)
@@ -186,7 +186,9 @@ def markings_discrepancy(ours, others):
 @pytest.mark.parametrize("mode", ["copy", "siamese"])
 def test_the_network_drives_by_the_targets_statistics(mode):
     data, (config, networks, branches) = batch()(0), parts(mode)
+    data["target"] = 0.3 * data["target"]
     first = networks["markings"].stem[0][1]
+    assert config.statistics == "target"
     for _ in range(60):
         branches(networks["markings"], data["image"], data["target"])
     with torch.no_grad():
@@ -195,7 +197,7 @@ def test_the_network_drives_by_the_targets_statistics(mode):
         other = net.stem[0][0](net.normalise(data["image"])).mean((0, 2, 3))
     torch.testing.assert_close(first.running_mean, wanted, rtol=0.02, atol=0.02)
     assert (first.running_mean - other).abs().max() > 0.05
-    assert first.momentum == 0.1 and config.statistics == "target"
+    assert first.momentum == 0.1
 
 
 def test_joint_statistics_are_of_both():
@@ -206,6 +208,40 @@ def test_joint_statistics_are_of_both():
     with torch.no_grad():
         both = net.stem[0][0](net.normalise(torch.cat([data["image"], data["target"]]))).mean((0, 2, 3))
     torch.testing.assert_close(net.stem[0][1].running_mean, both, rtol=0.02, atol=0.02)
+
+
+def test_the_texts_first_network_keeps_its_own_statistics():
+    data, (_, networks, branches) = batch()(0), parts("copy", "joint")
+    net = networks["markings"]
+    for _ in range(60):
+        branches(net, data["image"], data["target"])
+    with torch.no_grad():
+        wanted = net.stem[0][0](net.normalise(data["image"])).mean((0, 2, 3))
+    torch.testing.assert_close(net.stem[0][1].running_mean, wanted, rtol=0.02, atol=0.02)
+
+
+def test_panels_are_background_and_change_nothing_beside_them():
+    image, labels = np.full((64, 128, 3), 77, np.uint8), np.full((64, 128), 3, np.uint8)
+    seen, found = panelled(np.random.default_rng(2), image, labels)
+    panel = found == 0
+    rows, columns = np.flatnonzero(panel.any(1)), np.flatnonzero(panel.any(0))
+    assert panel.sum() == len(rows) * len(columns) > 100, "a rectangle"
+    assert (seen[~panel] == 77).all() and len(np.unique(seen[panel])) > 1 and (labels == 3).all() and (image == 77).all()
+
+
+def test_rare_classes_are_taken_back_to_how_often_roads_have_them():
+    image, mask = road(0)
+    rare = np.zeros_like(mask)
+    rare[70:80, 20:30] = 4
+    source = Pictures([image] * 50, [mask] * 49 + [rare])
+    batches = MarkingBatches(source, None, classes=7, config=replace(VIEWS, rare=1.0, panels=0.0), batch=8, seed=0)
+    roads, views = source.frequencies(7), batches.frequencies(7)
+    assert views[4] > 10 * roads[4]
+    net = MarkingNet(replace(TINY.network, target=0)).eval()
+    before = net.last.bias.detach().clone()
+    found = markings.corrected(net, source, batches, 1.0).last.bias.detach() - before
+    np.testing.assert_allclose(found[[0, 1, 4]], np.log(roads[[0, 1, 4]] / views[[0, 1, 4]]), rtol=1e-4, atol=1e-6)
+    assert found[3] == found[5] == 0, "of what nobody showed nothing is known"
 
 
 def test_gamma_climbs_and_source_only_has_no_second_branch():
