@@ -30,7 +30,7 @@ _TELL_NS = 1_000_000_000  # a map may hold thousands, and none is missing from o
 @dataclass(frozen=True)
 class Config(markings.Config):
     """Attributes:
-    model: model directory of `train markings`; empty: the shipped one.
+    model: model directory of `train markings`; empty: the shipped one, where there is one.
     map: reference map (GeoJSON, see `map-markings`) whose missing markings are told; empty: none are.
     report: GeoJSON file, written every ten seconds and at deactivation: the verdicts, or without a map what was seen; empty: none.
     """

@@ -18,7 +18,7 @@ from depth_perception.systems import objects
 @dataclass(frozen=True)
 class Config(objects.Config):
     """Attributes:
-    model: model directory of `train objects`; empty: the shipped one.
+    model: model directory of `train objects`; empty: the shipped one, where there is one.
     """
 
     model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})

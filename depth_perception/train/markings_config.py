@@ -45,7 +45,7 @@ class Config:
     balanced: bool = True
     statistics: str = "joint"
     balance: float = ranged(0.0, 0, 1)
-    prior: float = ranged(0.0, 0, 2)
+    prior: float = ranged(1.0, 0, 2)
     entropy: float = ranged(0.0, 0, 1e3)
     pseudo: float = ranged(0.0, 0, 1e3)
     sure: float = ranged(0.9, 0.5, 1)
