@@ -67,7 +67,8 @@ class BevFrame:
 
 @dataclass
 class BevFrames:
-    """Frames to learn from, and those held out: the first share `validate` of every drive, two frames apart from the others.
+    """Frames to learn from, and those held out: the first share `validate` of every drive, two frames apart from the others. They choose
+    weights; what a model is worth, other drives say.
 
     labelled: whether frames without labels are left out. dropped: what was left out, and how often.
     """

@@ -102,8 +102,14 @@ def fill(network: nn.Module, file: Path, *, option: str, prefix: str = "") -> No
         raise BadInput(f"{option} {file}: does not fit {type(network).__name__}: {str(error).splitlines()[0]}") from error
 
 
-def identity(asked: dict[str, Any], origin: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What a resumed run must share with the one before, by the option that says it."""
+def weights_of(path: str | Path | None) -> dict[str, str] | None:
+    """Identities of the weights of a model directory; None for None."""
+    return None if path is None else {name: model.sha256(found.weights(name)) for found in (model.load(path),) for name in found.networks}
+
+
+def identity(asked: dict[str, Any], origin: dict[str, Any], reading: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a resumed run must share with the one before, by the option that says it. reading: options of `read`."""
+    more |= {f"--{name.replace('_', '-')}": value for name, value in reading.items()}
     asked = asked | {"fit": {name: value for name, value in asked["fit"].items() if name not in FREE}}
     return {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], **more, **_named(asked)}
 

@@ -94,8 +94,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     frames, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, **reading)
     batches = BevBatches(frames.frames, layout, config.samples, batch=batch, seed=seed, pairs=True)
     origin = lineage(bags, command)
-    same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init),
-                                            "--depth": depth and str(depth)})
+    same = bev.identity(asdict(config), origin, reading, **{
+        "--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth)})
     history = fit(
         networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
         resume=resume, identity=same, validation=validation(networks, frames.held_out, config), describe=batches.describe,

@@ -49,15 +49,16 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, *, s
 
 
 def chosen(features: Tensor, *, paint: Tensor, count: int, balanced: bool, generator: torch.Generator) -> Tensor:
-    """(count, C) features of random pixels, drawn with replacement; balanced: half of them from `paint`, where there is any.
+    """(at most count, C) features of random pixels, each once; balanced: half of them from `paint`, as far as there is any.
+
+    Each once, for a pixel that met itself would have a kernel of 1, and the unbiased estimate would not be unbiased.
 
     features: (B, C, h, w); paint: (B, h, w) bool.
     """
     flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-    if not balanced:
-        return flat[torch.randint(len(flat), (count,), generator=generator).to(flat.device)]
     is_paint = paint.reshape(-1)
-    groups = [group for group in (is_paint.nonzero()[:, 0], (~is_paint).nonzero()[:, 0]) if len(group)]
+    groups = [is_paint.nonzero()[:, 0], (~is_paint).nonzero()[:, 0]] if balanced else [torch.arange(len(flat), device=flat.device)]
+    groups = [group for group in groups if len(group)]
     shares = [count // 2, count - count // 2] if len(groups) == 2 else [count]
-    drawn = [group[torch.randint(len(group), (n,), generator=generator).to(group.device)] for group, n in zip(groups, shares, strict=True)]
+    drawn = [group[torch.randperm(len(group), generator=generator)[:n].to(group.device)] for group, n in zip(groups, shares, strict=True)]
     return flat[torch.cat(drawn)]

@@ -59,6 +59,9 @@ class Config:
         check_ranges(self)
         if not self.modalities or set(self.modalities) - set(MODALITIES) or len(set(self.modalities)) < len(self.modalities):
             raise BadInput(f"modalities: wanted some of {', '.join(MODALITIES)}, each once, got {', '.join(self.modalities) or 'none'}")
+        if self.samples.apart_deg or self.samples.apart_m:
+            raise BadInput(f"samples.apart_deg, samples.apart_m: wanted 0, for labels lie in one map for image and cloud, got "
+                           f"{self.samples.apart_deg:g} and {self.samples.apart_m:g}")
         if len(self.box_weights) != 8 or not min(self.box_weights) >= 0:
             raise BadInput(f"box_weights: wanted eight of at least 0, got {self.box_weights}")
 
@@ -90,8 +93,9 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         raise BadInput(f"--bag: wanted labelled things in view, there are none in all {len(found.frames)} frames to learn from")
     batches = BevBatches(found.frames, config.layout(), config.samples, batch=batch, seed=seed, labels=True)
     origin = lineage(bags, command)
-    same = bev.identity(asdict(config), origin, **{"--batch": batch, "--image-topic": list(topics), "--init": init and str(init),
-                                                   "--depth": depth and str(depth), "--labels": labels, "--frames": frames})
+    same = bev.identity(asdict(config), origin, reading, **{
+        "--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth),
+        "--labels": labels, "--frames": frames})
     history = fit(
         networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
         resume=resume, identity=same, validation=validation(networks, found.held_out, config), describe=batches.describe,

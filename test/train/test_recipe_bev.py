@@ -212,6 +212,7 @@ def test_the_image_is_asked_for_what_it_shows_and_the_cloud_for_what_is_labelled
     ({"modalities": ()}, "modalities: wanted some of image, cloud, both"),
     ({"modalities": ("image", "image")}, "each once"),
     ({"box_weights": (1.0,)}, "box_weights: wanted eight"),
+    ({"samples": CONTRAST.samples}, "samples.apart_deg, samples.apart_m: wanted 0"),
 ])
 def test_what_cannot_be_learned_is_refused(change, said):
     with pytest.raises(BadInput, match=said):

@@ -260,13 +260,14 @@ def test_options_beyond_the_text_are_terms_of_their_own():
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
-def test_paint_is_half_of_what_is_compared():
+@pytest.mark.parametrize(("painted", "of_paint"), [(8, 6), (3, 3), (0, 0)])
+def test_paint_is_half_of_what_is_compared_and_no_pixel_meets_itself(painted, of_paint):
     features = torch.arange(32.0).view(1, 1, 4, 8)
-    paint = torch.zeros(1, 4, 8, dtype=torch.bool)
-    paint[0, 0, 0] = True
-    drawn = chosen(features, paint=paint, count=40, balanced=True, generator=torch.Generator().manual_seed(0))
-    assert (drawn[:, 0] == 0).sum() == 20
-    assert len(chosen(features, paint=paint & False, count=40, balanced=True, generator=torch.Generator())) == 40
+    paint = features[:, 0] < painted
+    drawn = chosen(features, paint=paint, count=12, balanced=True, generator=torch.Generator().manual_seed(0))[:, 0]
+    assert (drawn < painted).sum() == of_paint
+    assert len(drawn) == len(drawn.unique()) == (of_paint + 6 if painted else 12)
+    assert len(chosen(features, paint=paint, count=40, balanced=False, generator=torch.Generator()).unique()) == 32
 
 
 @pytest.mark.parametrize("mode", ["source", "copy", "siamese"])
