@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
             raise BadInput(f"--{name.replace('_', '-')}: is of {tasks}; `train {args.task}` does not take it")
     if (args.task == "student") != (args.teacher is not None):
         raise BadInput(f"--teacher: `train student` needs a model directory, and nothing else takes one, got {args.teacher}")
+    if args.task not in ("depth", "student") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BadInput(f"torchrun: `train {args.task}` runs in one process, `train depth` and `train student` in several")
     if args.task == "markings":
         from depth_perception.commands import train_markings
 

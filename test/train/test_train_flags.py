@@ -27,3 +27,11 @@ def test_a_flag_of_another_task_is_named(words, sentence, tmp_path, capsys):
 def test_a_flag_of_another_evaluation_is_named(words, sentence, capsys):
     assert main(["evaluate", *words, "--bag", "x"]) == 2
     assert capsys.readouterr().err.strip() == f"evaluate: {sentence}"
+
+
+@pytest.mark.parametrize("task", ["contrast", "objects", "markings"])
+def test_what_learns_in_one_process_says_so_in_several(task, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", task, "--steps", "1", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.strip() == (
+        f"train: torchrun: `train {task}` runs in one process, `train depth` and `train student` in several")
