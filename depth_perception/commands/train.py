@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
         return train_bev.run(args)
     import dataclasses
 
-    from depth_perception import model as models
     from depth_perception.export import export
     from depth_perception.train import depth, student
     from depth_perception.train.distributed import joined
@@ -112,19 +111,26 @@ def run(args: argparse.Namespace) -> int:
             history = depth.train(args.bag, out, config=config, **how)
         if not world.first:
             return 0
-        result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
-                  "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
-                  "export": exported[0].lineage["export"]}
-        if args.json:
-            models.write_atomically(Path(args.json), models.as_json(result))
-        print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
-              + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
-        if history.best:
-            print("held-out frames, weights of " + scores(history.best) + "; the last weights, of " + scores(history.scores[-1]))
+        tell(args, history, exported[0])
     return 0
 
 
-def scores(scores: dict[str, float]) -> str:
+def tell(args: argparse.Namespace, history: History, exported: models.Model) -> None:
+    """How a training went: a line or two, and --json."""
+    from depth_perception.model import as_json, write_atomically
+
+    result = {"model": args.out, "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
+              "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
+              "export": exported.lineage["export"]}
+    if args.json:
+        write_atomically(Path(args.json), as_json(result))
+    print(f"{args.out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
+          + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
+    if history.best:
+        print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1]))
+
+
+def _scores(scores: dict[str, float]) -> str:
     return f"step {scores['step']}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "step")
 
 

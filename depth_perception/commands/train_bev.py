@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     import dataclasses
 
     from depth_perception import model as models
-    from depth_perception.commands.train import page, scores
+    from depth_perception.commands.train import page, tell
     from depth_perception.export import export
     from depth_perception.frame import BadInput
     from depth_perception.train import contrast, objects
@@ -55,13 +55,5 @@ def run(args: argparse.Namespace) -> int:
         if args.modality:
             asked = dataclasses.replace(asked, modalities=tuple(args.modality))
         history = objects.train(args.bag, out, config=asked, labels=args.labels, frames=args.frames, **how)
-    result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
-              "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
-              "export": exported[0].lineage["export"]}
-    if args.json:
-        models.write_atomically(Path(args.json), models.as_json(result))
-    print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
-          + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
-    if history.best:
-        print("held-out frames, weights of " + scores(history.best) + "; the last weights, of " + scores(history.scores[-1]))
+    tell(args, history, exported[0])
     return 0

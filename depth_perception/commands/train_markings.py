@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> int:
     import dataclasses
 
     from depth_perception import model as models
+    from depth_perception.commands.train import tell
     from depth_perception.export import export
     from depth_perception.frame import BadInput
     from depth_perception.systems.palette import read_palette
@@ -50,10 +51,5 @@ def run(args: argparse.Namespace) -> int:
         init=args.init, resume=args.resume, command=args.command_line, palette=args.palette and read_palette(args.palette),
         truth=args.mask_topic or TRUTH, image_topic=args.image_topic[0] if args.image_topic else None, calibration=args.calibration,
         then=finish)
-    result = {"model": str(out), "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
-              "recoveries": history.recoveries, "export": exported[0].lineage["export"]}
-    if args.json:
-        models.write_atomically(Path(args.json), models.as_json(result))
-    print(f"{out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
-          + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
+    tell(args, history, exported[0])
     return 0

@@ -13,7 +13,7 @@ from depth_perception.nodes import health
 from depth_perception.systems import network_input
 
 if TYPE_CHECKING:
-    from depth_perception.nodes.perception import Config
+    from depth_perception.nodes.perception_config import Config
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import psutil
@@ -23,74 +22,19 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from depth_perception import engine as engines
-from depth_perception.frame import BadInput, check_ranges
-from depth_perception.geometry import deskew
+from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory, return_freed_memory, spare_the_collector
 from depth_perception.nodes import encode, health, inputs, markings_beside, objects_beside, optional, parameters, services
 from depth_perception.nodes.beside import Beside, Seen
 from depth_perception.nodes.interrupt import Interrupt
 from depth_perception.nodes.networks import Networks
 from depth_perception.nodes.outputs import SYSTEMS, Outputs
+from depth_perception.nodes.perception_config import CONFIGS, Config
 from depth_perception.systems import bev, depth, odometry
 from depth_perception.systems.bev import BevOutput
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.drive import Drive
 from depth_perception.systems.odometry import OdometryOutput
-
-
-@dataclass(frozen=True)
-class Config:
-    """Attributes:
-    systems: what this node publishes, some of depth, odometry, bev, objects and markings with spaces between; empty: what its executable
-        is named for, and for drive depth, odometry and bev.
-    model: model directory of depth and odometry; empty: the shipped one.
-    engine: what runs the networks: tensorrt, cuda or cpu (ONNX Runtime); one that cannot falls back to the next of these and says so;
-        auto: the best that this machine offers.
-    engine_precision: what the networks compute in; after a fallback it is fp32.
-    engine_directory: where `compile` put TensorRT engines; empty: beside the model, and the user's cache.
-    engine_threads: CPU threads of each engine.
-    build_engines: build a TensorRT engine that is missing, at configuration or reload; false: fall back.
-    odom_frame: name of the odometry frame.
-    publish_tf: publish TF from the odometry frame to the body.
-    autostart: configure and activate at start; false: wait for a lifecycle manager.
-    """
-
-    systems: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine: Literal["auto", "cpu", "cuda", "tensorrt"] = field(default="auto", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine_precision: Literal["fp32", "fp16", "int8"] = field(default="fp32", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine_directory: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine_threads: int = field(default=2, metadata={"when": parameters.WHEN_CONFIGURED, "range": (1, 256)})
-    build_engines: bool = field(default=False, metadata={"when": parameters.WHEN_CONFIGURED})
-    odom_frame: str = "odom"
-    publish_tf: bool = True
-    autostart: bool = field(default=True, metadata={"when": parameters.NEVER})
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if unknown := [name for name in self.systems.split() if name not in SYSTEMS]:
-            raise BadInput(f"systems: wanted some of {', '.join(SYSTEMS)} with spaces between, got {unknown[0]!r}")
-        if self.engine not in engines.DEVICES:
-            raise BadInput(f"engine: wanted one of {', '.join(engines.DEVICES)}, got {self.engine!r}")
-        if self.engine_precision not in engines.BOUNDS:
-            raise BadInput(f"engine_precision: wanted one of {', '.join(engines.BOUNDS)}, got {self.engine_precision!r}")
-        if not self.odom_frame or self.odom_frame.startswith("/"):
-            raise BadInput(f"odom_frame: wanted a name without a slash before it, got {self.odom_frame!r}")
-
-
-CONFIGS: dict[str, tuple[type, str]] = {
-    "": (Config, parameters.NOW),
-    "input": (inputs.Config, parameters.WHEN_ACTIVATED),
-    "depth": (depth.Config, parameters.NOW),
-    "odometry": (odometry.Config, parameters.NOW),
-    "bev": (bev.Config, parameters.NOW),
-    "objects": (objects_beside.Config, parameters.NOW),
-    "markings": (markings_beside.Config, parameters.NOW),
-    "deskew": (deskew.Config, parameters.NOW),
-    "diagnostics": (health.Config, parameters.NOW),
-}
-
 
 # What a system is made of, itself among it.
 NEEDS = {
@@ -157,7 +101,7 @@ class Perception(LifecycleNode):
         self._publishes = tuple(configs[""].systems.split()) or self._own
         try:
             loaded = self.load_networks()
-            for name in BESIDE.keys() & loaded.keys():
+            for name in (name for name in BESIDE if name in loaded):
                 self._beside[name] = beside = BESIDE[name](name, self, lambda name=name: configs[name])
                 beside.use(loaded[name], beside.made(loaded[name]))
             self._outputs = Outputs(self, self._publishes)
@@ -271,7 +215,7 @@ class Perception(LifecycleNode):
         if "depth" in runs:
             names = ["depth"] + ["pose"] * ("odometry" in runs)
             loaded["depth"] = Networks.load(config, names, path=config.model, progress=self._building)
-        for kind in BESIDE.keys() & runs:
+        for kind in (kind for kind in BESIDE if kind in runs):
             loaded[kind] = Networks.load(config, kind=kind, path=self._configs[kind].model, progress=self._building)
         return loaded
 

@@ -365,7 +365,7 @@ def test_the_profile_reaches_what_is_started_and_the_user_s_own_stays(prefix: Pa
 
 def test_the_arguments_that_are_parameters_are_the_nodes_own():
     pytest.importorskip("rclpy")
-    from depth_perception.nodes import parameters, perception
+    from depth_perception.nodes import parameters, perception_config
 
-    declared = set(parameters.descriptions(perception.Config)) | strings_in(Path(perception.__file__))
+    declared = set(parameters.descriptions(perception_config.Config)) | strings_in(Path(perception_config.__file__))
     assert PARAMETERS.keys() <= declared

@@ -222,7 +222,7 @@ def test_a_list_can_be_given_and_taken_back(car):
 def test_every_parameter_is_described_and_ranged_and_says_when_it_counts(car):
     from rcl_interfaces.srv import DescribeParameters, GetParameters
 
-    from depth_perception.nodes.perception import CONFIGS
+    from depth_perception.nodes.perception_config import CONFIGS
 
     def names(prefix, config):
         for field in dataclasses.fields(config):
