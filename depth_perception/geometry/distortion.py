@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_perception.frame import BadInput
 from depth_perception.geometry import camera
+from depth_perception.geometry.stored import remapped
 
 # OpenCV's own lengths of D for its polynomial model: shorter ones are its first terms.
 _LENGTHS = {"plumb_bob": (4, 5, 8, 12, 14), "rational_polynomial": (4, 5, 8, 12, 14), "equidistant": (4,), "fisheye": (4,)}
@@ -64,7 +65,7 @@ class Rectifier:
             return image
         if self._map is None:
             self._map = self._build_map()
-        return cv2.remap(np.ascontiguousarray(image), self._map[0], self._map[1], cv2.INTER_LINEAR)
+        return remapped(image, self._map[0], self._map[1])
 
     def _build_map(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each rectified pixel lies in the image as it comes, in OpenCV's fixed-point form."""

@@ -94,6 +94,13 @@ class DepthOutput:
         return cv2.resize(values, (self.calibration.width, self.calibration.height), interpolation=cv2.INTER_LINEAR)
 
 
+_NOTHING = np.empty(0, np.float32)
+
+
+def _sees_a_scan(frame: Frame) -> bool:
+    return frame.scan is not None and frame.calibration.T_camera_lidar is not None
+
+
 class Depth:
     """`step(frame)`: network depth times one metric scalar.
 
@@ -142,6 +149,9 @@ class Depth:
         if self._pending is None:
             return None
         (frame, network_metres), self._pending = self._pending, None
+        if not _sees_a_scan(frame):
+            self.road = None
+            return self._scale.compare(_NOTHING, _NOTHING)
         sparse, K = self._in_view(frame, network_metres.shape)
         self.road = road.in_scan(sparse, K)
         hit = np.isfinite(sparse)
@@ -165,7 +175,7 @@ class Depth:
         )
         scale = self._scale.predict(frame.stamp_ns)
         self._pending = (frame, network_metres)
-        if not self._scale.measured:
+        if not self._scale.measured and _sees_a_scan(frame):
             scale = self.catch_up() or scale
         metres = network_metres * np.float32(scale.value)
         # Cut at the network's size: none beside none, and a tenth of the work.
@@ -182,8 +192,7 @@ class Depth:
         """(h, w) LiDAR depth where a return falls into the image, NaN elsewhere, and K of that size."""
         calibration = frame.calibration
         K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(size[0], size[1]))
-        if frame.scan is None or calibration.T_camera_lidar is None:
-            return np.full(size, np.nan, np.float32), K
+        assert frame.scan is not None
         # A scalar needs thousands of witnesses, not a hundred thousand: the rest would only cost latency.
         every = max(len(frame.scan.points) // self._config.scan_points, 1)
         # At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from depth_perception.frame import Calibration, check_ranges, ranged
-from depth_perception.geometry import camera, pose, rest, road, tracking
+from depth_perception.geometry import camera, pose, rest, road, stored, tracking
 from depth_perception.geometry.refine import AGREES, NEAR, Expected, Plane, Refined, refine
 
 # The strip of road ends before what stands on it, for that has a shadow, and its distance is only predicted.
@@ -104,7 +104,7 @@ class Refinement:
 
     def view(self, image: np.ndarray, calibration: Calibration, depth: np.ndarray, road: np.ndarray | None = None) -> View:
         """(H, W, 3) uint8 RGB of this calibration, its depth (h, w) in metres, of any size, and n of the road (`road.in_scan`)."""
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        grey = stored.grey(image)
         while grey.shape[1] > self._config.max_width and grey.shape[0] > 1:
             grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
         return View(grey, camera.resize_K(calibration.K, from_size=image.shape[:2], to_size=grey.shape), depth, road)
