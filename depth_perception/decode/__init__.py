@@ -15,6 +15,7 @@ from depth_perception.decode.calibrations import (
 from depth_perception.decode.clouds import scan, scan_offset_ns
 from depth_perception.decode.images import compressed_image, depth_image, image
 from depth_perception.decode.pairing import Pairing
+from depth_perception.decode.serialized import serialized_cloud, serialized_image
 from depth_perception.decode.stamps import stamp_ns
 from depth_perception.geometry.distortion import Rectifier
 
@@ -32,6 +33,8 @@ __all__ = [
     "read_calibration",
     "scan",
     "scan_offset_ns",
+    "serialized_cloud",
+    "serialized_image",
     "stamp_ns",
     "transforms",
 ]

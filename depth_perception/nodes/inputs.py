@@ -19,6 +19,7 @@ from depth_perception import decode
 from depth_perception.frame import BadInput, Calibration, Frame, Scan, check_ranges, ranged
 from depth_perception.geometry import pose
 from depth_perception.geometry.pose import FrameTree
+from depth_perception.nodes.listener import Listener
 from depth_perception.nodes.mailbox import Mailbox
 from depth_perception.nodes.optional import TFMessage
 from depth_perception.nodes.watch import Watch
@@ -108,7 +109,7 @@ class Inputs:
         self._pairing = decode.Pairing(round(config.max_scan_delay_s * 1e9))
         self._scan_offset_ns = decode.scan_offset_ns(config.scan_offset_s)
         self._tree = FrameTree()
-        # The executor adds scans and frames while the worker reads them.
+        # The listener's thread adds scans and frames while the worker reads them.
         self._lock = threading.Lock()
         self._fixed = decode.read_calibration(config.calibration) if config.calibration else None
         self._lidar_frame: str | None = None
@@ -117,22 +118,28 @@ class Inputs:
         self._tree_version = 0
         self.skipped: Counter[str] = Counter()
         self.scans = 0
-        image_type = CompressedImage if config.compressed else Image
-        # The executor serves in this order what waits at the same time: an image comes after the scan and the calibration before it.
+        # Served in this order when several wait at the same time: an image comes after the scan and the calibration before it.
         self._watches: list[Watch] = []
+        self._listener: Listener | None = None
         try:
             if TFMessage is not None:
-                self._watches.append(Watch(node, TFMessage, "/tf_static", self._on_tf, _latched_qos()))
-            self._camera_info = self._watch(node, CameraInfo, "camera_info", self._on_info)
-            self._points = self._watch(node, PointCloud2, "points", self._on_points)
-            self._image = self._watch(node, image_type, "image", self._on_image)
+                self._watch(TFMessage, "/tf_static", self._on_tf, qos=_latched_qos())
+            self._camera_info = self._watch(CameraInfo, "camera_info", self._on_info)
+            self._points = self._watch(PointCloud2, "points", self._on_points, serialized=True)
+            if config.compressed:
+                self._image = self._watch(CompressedImage, "image", self._on_image)
+            else:
+                self._image = self._watch(Image, "image", self._on_serialized_image, serialized=True)
         except BadInput:
             self.close()
             raise
         self._cameras, self._lidars = OneSource(self._image.topic), OneSource(self._points.topic)
+        self._listener = Listener(node, [(watch.subscription, watch.take) for watch in self._watches], failed=self._defect)
 
-    def _watch(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> Watch:
-        self._watches.append(Watch(node, message_type, topic, callback, _sensor_qos()))
+    def _watch(
+        self, message_type: Any, topic: str, callback: Callable[[Any], None], *, qos: QoSProfile | None = None, serialized: bool = False
+    ) -> Watch:
+        self._watches.append(Watch(self._node, message_type, topic, callback, qos or _sensor_qos(), apart=True, serialized=serialized))
         return self._watches[-1]
 
     @property
@@ -154,6 +161,10 @@ class Inputs:
         """What was urgent about the last frame is done."""
         self._images.served()
 
+    def wait_until_served(self) -> None:
+        """Keeps still while an image is under way: what is not urgent would take the interpreter from it."""
+        self._images.wait_until_served()
+
     def skip(self, sentence: str) -> None:
         """Counts a message that could not be used; a hundred different sentences at most, for a node runs for months."""
         known = sentence in self.skipped or len(self.skipped) < 100
@@ -162,6 +173,9 @@ class Inputs:
     def close(self) -> None:
         """Ends `next()` and the subscriptions."""
         self._images.close()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         for watch in self._watches:
             watch.close()
         self._watches = []
@@ -294,6 +308,14 @@ class Inputs:
         """What CameraInfo and TF say."""
         return decode.calibration(self._info, self._tree, lidar_frame=self._lidar_frame, base_frame=self._config.base_frame or None)
 
+    def _on_serialized_image(self, serialized: bytes) -> None:
+        try:
+            message = decode.serialized_image(serialized)
+        except BadInput as error:
+            self.skip(str(error))
+        else:
+            self._on_image(message)
+
     def _on_image(self, message: Any) -> None:
         try:
             self._cameras.check(message.header.frame_id)
@@ -306,8 +328,9 @@ class Inputs:
         self._info = message
         self._images.release()
 
-    def _on_points(self, message: PointCloud2) -> None:
+    def _on_points(self, serialized: bytes) -> None:
         try:
+            message = decode.serialized_cloud(serialized)
             self._lidars.check(message.header.frame_id)
             scan = decode.scan(message, offset_ns=self._scan_offset_ns)
         except BadInput as error:

@@ -24,8 +24,8 @@ class Mailbox(Generic[T]):
     def put(self, item: T) -> None:
         """Replaces what lies there, and keeps still until the consumer says `served`, for `patience_s` at most.
 
-        The producer is the executor: were it to go on at once, both threads would want the interpreter, and the newest image would wait
-        a millisecond or two for the executor's bookkeeping.
+        The producer takes messages: were it to go on at once, both threads would want the interpreter, and the newest image would wait
+        a millisecond or two for the next scan.
         """
         with self._condition:
             self.put_count += 1
@@ -64,6 +64,11 @@ class Mailbox(Generic[T]):
         with self._condition:
             self._quiet = True
             self._condition.notify_all()
+
+    def wait_until_served(self) -> None:
+        """Waits while the consumer is at its urgent part, for `patience_s` at most."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._quiet or self._closed, timeout=self._patience_s)
 
     def close(self) -> None:
         """Ends every wait."""

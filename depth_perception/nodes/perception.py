@@ -35,6 +35,7 @@ from depth_perception.systems.bev import BevOutput
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.drive import Drive
 from depth_perception.systems.odometry import OdometryOutput
+from depth_perception.systems.scale import Scale
 
 # What a system is made of, itself among it.
 NEEDS = {
@@ -50,9 +51,9 @@ BESIDE: dict[str, Callable[..., Beside]] = {"objects": objects_beside.ObjectsBes
 class Perception(LifecycleNode):
     """Depth, odometry, bird's-eye view, objects and markings of one camera and one LiDAR.
 
-    The executor's thread takes messages, services and parameters; a worker thread runs the systems. What the one wants of the other's
-    systems (a reset, another network) waits in `_orders` until the frame at hand is done. Objects and markings run beside, each on a
-    thread of its own.
+    The executor's thread takes services and parameters, a listener's thread messages (`listener.py`), and a worker thread runs the systems.
+    What anyone wants of the systems (a reset, another network) waits in `_orders` until the frame at hand is done. Objects and markings
+    run beside, each on a thread of its own.
 
     Args:
         publishes: which of SYSTEMS this node publishes, where its parameter `systems` does not say. A node runs what these need (NEEDS);
@@ -79,7 +80,7 @@ class Perception(LifecycleNode):
         self._start_to_active_s = 0.0
         self._published: dict[str, int] = dict.fromkeys(SYSTEMS, 0)
         self._recent_ms: deque[float] = deque(maxlen=100)
-        self._scale = depth.scales.Scale(1.0, self._configs["depth"].scale.prior_sigma)
+        self._scale = Scale(1.0, self._configs["depth"].scale.prior_sigma)
         self._seen = health.Seen(time.monotonic())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A clock of its own: under sim time the node's clock stands still until somebody publishes /clock.
@@ -365,6 +366,8 @@ class Perception(LifecycleNode):
     def _report(self) -> None:
         """Once a second: what came, what was dropped or skipped and why, and how the engine and the scale do."""
         source, state = self._inputs, self.state
+        if source is not None:
+            source.wait_until_served()
         level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
         values: dict[str, Any] = {"active": source is not None, "state": state, **self._engine_values()}
         if source is not None:

@@ -13,6 +13,7 @@ from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_com
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
 
 from depth_perception.frame import BadInput
+from depth_perception.nodes.listener import Apart
 
 OVERRIDES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
@@ -26,18 +27,41 @@ def overridable(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 class Watch:
-    """One subscription. topic: its resolved name."""
+    """One subscription. topic: its resolved name.
 
-    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
+    apart: the executor leaves its messages alone, a `Listener` calls `take`. serialized: the callback gets bytes.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        message_type: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile | int,
+        *,
+        apart: bool = False,
+        serialized: bool = False,
+    ) -> None:
         self._node, self._type, self._callback = node, message_type, callback
         self.topic = node.resolve_topic_name(topic)
         self._heard_at = time.monotonic()
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos)
-        self._subscription = overridable(node.create_subscription, message_type, topic, self._on_message, qos, event_callbacks=events)
+        options: dict[str, Any] = {"event_callbacks": events, "raw": serialized}
+        if apart:
+            options["callback_group"] = Apart()
+        self.subscription = overridable(node.create_subscription, message_type, topic, self._on_message, qos, **options)
+
+    def take(self) -> None:
+        """Takes one message, if there is one, and calls back."""
+        with self.subscription.handle:
+            taken = self.subscription.handle.take_message(self._type, self.subscription.raw)
+        if taken is not None:
+            self._on_message(taken[0])
 
     def close(self) -> None:
         """Unsubscribes."""
-        self._node.destroy_subscription(self._subscription)
+        self._node.destroy_subscription(self.subscription)
 
     def silence(self, longer_than_s: float) -> str | None:
         """One sentence when nothing has come for so long: who publishes the topic, and why it does not arrive."""
@@ -54,7 +78,7 @@ class Watch:
             name = "somebody" if "_UNKNOWN_" in name else name  # just discovered, or not a ROS node
             if publisher.topic_type != wanted:
                 return f"{said}: {name} publishes it as {publisher.topic_type}, not {wanted}"
-            compatibility, reason = qos_check_compatible(publisher.qos_profile, self._subscription.qos_profile)
+            compatibility, reason = qos_check_compatible(publisher.qos_profile, self.subscription.qos_profile)
             if compatibility == QoSCompatibility.ERROR:
                 return f"{said}: the QoS that {name} offers does not fit: {reason.removeprefix('ERROR: ').strip(' ;')}"
         lost = "is it paused, or are large messages lost on the way (both ends need config/fastdds.xml)?"

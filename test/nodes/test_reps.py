@@ -8,6 +8,8 @@ pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment bu
 
 from cars import TENTH, info_at, scan_at, static_tf
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image
 from worlds import CALIBRATION, HEIGHT_M, T_BASE_CAMERA, frame, true_depth
 
 from depth_perception import decode
@@ -109,7 +111,7 @@ def test_rep_105_odometry_is_from_odom_to_the_body_continuous_and_on_tf(car):
 def test_rep_117_what_is_no_measurement_is_nan_and_never_a_distance():
     metres = true_depth().copy()
     metres[:10], metres[10:20], metres[20:30] = 0.0, -3.0, np.nan
-    depth = decode.depth_image(encode.depth_image(depth_output(metres, Config(max_depth_m=15.0))))
+    depth = decode.depth_image(decode.serialized_image(encode.depth_image(depth_output(metres, Config(max_depth_m=15.0)))))
     assert np.isnan(depth[:31]).all(), "zero, negative and NaN are no distances"
     assert np.isnan(depth[31:][true_depth()[31:] > 15.5]).all(), "out of reach is none: a network's guess is no proof of free space"
     assert np.nanmin(depth) > 0 and np.nanmax(depth) <= 15.0
@@ -120,7 +122,7 @@ def test_rep_117_what_is_no_measurement_is_nan_and_never_a_distance():
 
 def test_rep_118_depth_is_float32_metres_along_z_with_a_camera_info_that_fits():
     output = depth_output(true_depth())
-    image, info = encode.depth_image(output), encode.camera_info(output.calibration, output.stamp_ns)
+    image, info = deserialize_message(encode.depth_image(output), Image), encode.camera_info(output.calibration, output.stamp_ns)
     assert (image.encoding, image.step, image.is_bigendian) == ("32FC1", 4 * 192, 0)
     values = np.frombuffer(image.data, np.float32).reshape(96, 192)
     np.testing.assert_allclose(values[5], 20.0, rtol=1e-6, err_msg="z, not the length of the ray: a wall across the view has one depth")

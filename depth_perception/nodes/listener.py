@@ -1,0 +1,78 @@
+"""Sensors on a thread of their own.
+
+rclpy's executor gathers every timer, service and parameter of a node anew before each message, and the image waits for that. Here one
+wait set holds a few subscriptions, as `rclpy.wait_for_message` has one, and what comes is handed on at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.guard_condition import GuardCondition
+from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+
+LOOK_UP_NS = 500_000_000  # how often it looks whether ROS has been shut down under it
+
+
+class Apart(ReentrantCallbackGroup):
+    """Subscriptions that the executor leaves alone; their events (a QoS that does not fit) are still its own."""
+
+    def can_execute(self, entity: object) -> bool:
+        """Everything but messages."""
+        return not isinstance(entity, Subscription)
+
+
+class Listener:
+    """Takes messages of some subscriptions, made in a group `Apart`, until `close`.
+
+    Args:
+        takes: each subscription, and what takes one message out of it and deals with it; of those that are ready at the same time the
+            first comes first.
+        failed: told of what a `take` raises; the thread goes on.
+    """
+
+    def __init__(
+        self, node: Node, takes: Sequence[tuple[Subscription, Callable[[], None]]], *, failed: Callable[[Exception], None]
+    ) -> None:
+        self._context, self._takes, self._failed = node.context, takes, failed
+        self._closed = False
+        self._guard = GuardCondition(None, None, context=node.context)
+        self._thread = threading.Thread(target=self._listen, name="sensors", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread, after the message at hand."""
+        self._closed = True
+        self._guard.trigger()
+        self._thread.join()
+        self._guard.destroy()
+
+    def _listen(self) -> None:
+        with self._context.handle:
+            wait_set = rcl.WaitSet(len(self._takes), 1, 0, 0, 0, 0, self._context.handle)
+        while not self._closed and self._context.ok():
+            try:
+                wait_set.clear_entities()
+                for subscription, _ in self._takes:
+                    wait_set.add_subscription(subscription.handle)
+                wait_set.add_guard_condition(self._guard.handle)
+                wait_set.wait(LOOK_UP_NS)
+                ready = wait_set.get_ready_entities("subscription")
+            except rcl.RCLError:
+                if self._context.ok():
+                    raise
+                return  # shut down while it waited
+            for subscription, take in self._takes:
+                if subscription.handle.pointer in ready and not self._closed:
+                    self._take(take)
+
+    def _take(self, take: Callable[[], None]) -> None:
+        try:
+            take()
+        except Exception as error:  # a defect of ours costs a message, not the drive
+            if self._context.ok():
+                self._failed(error)
