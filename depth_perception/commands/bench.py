@@ -1,4 +1,8 @@
-"""`bench`: what the machine does, measured; one JSON per benchmark."""
+"""`bench`: a whole drive through all nodes on this machine, measured; wherever the package is installed.
+
+What one image costs beside a plain rclpy node, at several rates and sizes, is `python -m bench.chain` in the repository (docs/latency.md):
+the nodes that it compares with are no part of the package.
+"""
 
 from __future__ import annotations
 
@@ -40,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
     results = [bench.drive(bag, args.model) for _ in range(args.repeats)]
     write_atomically(out / "drive.json", as_json({"name": "drive", **machine, "bag": Path(bag).name, "results": results}))
     print(bench.table(results))
-    print(f"written to {out / 'drive.json'}")
+    print(f"written to {out / 'drive.json'}; what an image costs beside a plain rclpy node: python -m bench.chain, in the repository")
     return 0

@@ -75,11 +75,11 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
     engine = np.array([row["engine"] for row in observer.latencies])
     # Both come once an image and in its order, so they belong together as long as none is lost.
     overhead = whole - engine if len(whole) == len(engine) else np.full(WARM_UP + 1, np.nan)
-    stages = {name: _percentiles([row[name] for row in observer.latencies if name in row]) for name in observer.latencies[-1]}
+    stages = {name: percentiles([row[name] for row in observer.latencies if name in row]) for name in observer.latencies[-1]}
     return {
-        "overhead_ms": _percentiles(overhead[WARM_UP:]),
-        "overhead_ms_with_warm_up": _percentiles(overhead),
-        "whole_ms": _percentiles(whole),
+        "overhead_ms": percentiles(overhead[WARM_UP:]),
+        "overhead_ms_with_warm_up": percentiles(overhead),
+        "whole_ms": percentiles(whole),
         "stages_ms": stages,
         "start_to_active_s": float(observer.status["start_to_active_s"]),
         "frames": sent,
@@ -100,5 +100,6 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _percentiles(values: Any) -> dict[str, float]:
-    return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 90, 99)}
+def percentiles(values: Any) -> dict[str, float] | None:
+    """The median, and what nine in ten and 99 in a hundred stay below; None of nothing."""
+    return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 90, 99)} if len(values) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import cv2
@@ -17,6 +18,8 @@ from depth_perception.samples.config import SampleConfig
 # A lens outside of these is no rectified pinhole camera, but a calibration with a wrong unit or a slipped decimal.
 _FIELD_OF_VIEW_DEG = (3.0, 170.0)
 _SQUARE = 2.0
+_UNKNOWN = np.full((4, 4), np.nan)
+_MOST_WAITING = 32  # pairs of images whose motion is being measured: this much memory, whatever the length of a drive
 
 
 class NothingToLearn(BadInput):
@@ -129,31 +132,36 @@ class Drives:
         scans = _Scans()
         grey_before: np.ndarray = np.zeros((0, 0), np.uint8)
         rng = np.random.default_rng(0)
-        for frame in frames:
-            height, width = frame.image.shape[:2]
-            h = min(height, self.config.storage_height)
-            w = round(width * h / height)
-            if drive is None:
-                _check_lens(frame.calibration, name)
-                drive = Drive(name, camera.resize_K(frame.calibration.K, from_size=(height, width), to_size=(h, w)))
-            elif drive.images[0].shape[:2] != (h, w):
-                raise BadInput(f"{name}: wanted one image size in a drive, got {drive.images[0].shape[:2]} and then {(h, w)} (scaled)")
-            image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_AREA)
-            grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-            moved, metres, flow = None, np.nan, np.nan
-            if drive.images:
-                moved = camera_motion(grey_before, grey, drive.points[-1], frame.calibration.K)
-                metres = travelled(drive.stamps[-1], frame.stamp_ns) if travelled is not None else np.nan
-                if moved is None and not np.isfinite(metres):
-                    flow = corner_flow(drive.images[-1], image)
-            drive.images.append(image)
-            drive.motions.append(np.full((4, 4), np.nan) if moved is None else moved)
-            drive.travelled_m.append(metres)
-            drive.flows_px.append(flow)
-            drive.points.append(_points_in_view(frame, self.config.max_points, rng))
-            drive.stamps.append(frame.stamp_ns)
-            scans.add(frame)
-            grey_before = grey
+        motions: list[Future[tuple[np.ndarray, float]]] = []
+        with ThreadPoolExecutor(thread_name_prefix="motions") as pool:  # OpenCV leaves the interpreter to the next frame's decoding
+            for frame in frames:
+                height, width = frame.image.shape[:2]
+                h = min(height, self.config.storage_height)
+                w = round(width * h / height)
+                if drive is None:
+                    _check_lens(frame.calibration, name)
+                    K = camera.resize_K(frame.calibration.K, from_size=(height, width), to_size=(h, w))
+                    drive = Drive(name, K, motions=[_UNKNOWN], travelled_m=[np.nan], flows_px=[np.nan])
+                elif drive.images[0].shape[:2] != (h, w):
+                    raise BadInput(f"{name}: wanted one image size in a drive, got {drive.images[0].shape[:2]} and then {(h, w)} (scaled)")
+                image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_AREA)
+                grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+                if drive.images:
+                    metres = travelled(drive.stamps[-1], frame.stamp_ns) if travelled is not None else np.nan
+                    motions.append(pool.submit(_moved, grey_before, grey, drive.points[-1], frame.calibration.K,
+                                               None if np.isfinite(metres) else (drive.images[-1], image)))
+                    drive.travelled_m.append(metres)
+                    if len(motions) > _MOST_WAITING:
+                        motions[-_MOST_WAITING].result()
+                drive.images.append(image)
+                drive.points.append(_points_in_view(frame, self.config.max_points, rng))
+                drive.stamps.append(frame.stamp_ns)
+                scans.add(frame)
+                grey_before = grey
+            if drive is not None:
+                measured = [each.result() for each in motions]
+                drive.motions += [motion for motion, _ in measured]
+                drive.flows_px += [flow for _, flow in measured]
         return drive, scans
 
     def _windows(self, drive: Drive) -> tuple[list[int], Counter[str]]:
@@ -194,6 +202,15 @@ class _Scans:
         return f"not one point of {self.placed} scans falls into its image; are the extrinsics right?"
 
 
+def _moved(before: np.ndarray, after: np.ndarray, points: np.ndarray, K: np.ndarray, images: tuple[np.ndarray, np.ndarray] | None
+           ) -> tuple[np.ndarray, float]:
+    """The motion and the flow of a `Drive` between two grey images; the flow of two smaller ones, only if they are given, and only where
+    the motion gave no answer."""
+    motion = camera_motion(before, after, points, K)
+    flow = corner_flow(*images) if motion is None and images is not None else np.nan
+    return _UNKNOWN if motion is None else motion, flow
+
+
 def corner_flow(before: np.ndarray, after: np.ndarray) -> float:
     """Median shift of corners between two (H, W, 3) uint8 images of one size, pixels; NaN when hardly any is found again."""
     a, b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, after))
@@ -221,9 +238,9 @@ def _points_in_view(frame: Frame, limit: int, rng: np.random.Generator) -> np.nd
     if frame.scan is None or frame.calibration.T_camera_lidar is None:
         return np.zeros((0, 3), np.float32)
     points = lidar.in_camera(frame.scan, frame.calibration)
-    pixels, z = camera.project(frame.calibration.K, points)
-    inside = (z > 0.5) & (pixels >= 0).all(1) & (pixels <= [frame.calibration.width - 1, frame.calibration.height - 1]).all(1)
-    points = points[inside]
+    points = points[points[:, 2] > 0.5]
+    u, v = camera.project(frame.calibration.K, points)[0].T
+    points = points[(u >= 0) & (v >= 0) & (u <= frame.calibration.width - 1) & (v <= frame.calibration.height - 1)]
     if len(points) > limit:
         points = points[rng.choice(len(points), limit, replace=False)]
     # Far ones first: a plain assignment then leaves the nearest point in a pixel.

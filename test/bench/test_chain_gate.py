@@ -1,0 +1,79 @@
+"""The gate: each bound broken by hand, and all that hold."""
+
+import json
+
+import pytest
+
+from bench import gate
+
+ROW = {"rate_hz": 30, "size": "1242x375"}
+BOUNDS = {
+    "ratios": [ROW | {"figure": "overhead_ms", "percentile": "p50", "than": "tutorial_default", "at_least": 10.0}],
+    "drops": [ROW | {"at_most": 0.01}],
+}
+
+
+def run(ours=2.0, theirs=30.0, drops=0, **more):
+    """A chain.json with one row of each."""
+    rows = [{"who": who, "rate_hz": 30.0, "size": "1242x375", "overhead_ms": p50 and {"p50": p50}, "drops": drops, "frames": 540}
+            for who, p50 in (("ours", ours), ("tutorial_default", theirs))]
+    return {"results": rows} | more
+
+
+def test_a_good_run_passes():
+    assert gate.broken(run(), BOUNDS) == []
+
+
+def test_a_ratio_that_is_just_reached_holds_and_one_just_missed_does_not():
+    assert gate.broken(run(ours=3.0, theirs=30.0), BOUNDS) == []
+    (said,) = gate.broken(run(ours=3.0, theirs=29.9), BOUNDS)
+    assert said == ("30 Hz, 1242x375: wanted overhead_ms.p50 at least 10 times as good as tutorial_default, got 9.97 (29.90 over 3.00 ms)")
+
+
+def test_drops_are_a_share():
+    assert gate.broken(run(drops=5), BOUNDS) == []
+    assert gate.broken(run(drops=6), BOUNDS) == ["30 Hz, 1242x375: wanted at most 1.0% of our images dropped, got 6 of 540"]
+
+
+def test_what_never_arrives_is_the_worst():
+    assert gate.broken(run(theirs=None), BOUNDS) == []
+    assert gate.broken(run(ours=None), BOUNDS) == ["30 Hz, 1242x375: no depth of ours arrived"]
+
+
+def test_not_a_number_does_not_pass():
+    assert len(gate.broken(run(ours=float("nan")), BOUNDS)) == 1
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_bound_without_its_rows_is_broken(missing):
+    found = run()
+    who = found["results"].pop(missing)["who"]
+    said = gate.broken(found, BOUNDS)
+    assert said[0] == f"30 Hz, 1242x375: wanted overhead_ms.p50 of {who}, but the run has no such row"
+    assert len(said) == (2 if who == "ours" else 1)  # its drops are missing as well
+
+
+def test_a_row_that_failed_is_broken_and_says_why():
+    found = run()
+    found["results"][1] = {"who": "tutorial_default", "rate_hz": 30.0, "size": "1242x375", "error": "node ended"}
+    assert gate.broken(found, BOUNDS)[0].endswith("the run has no such row (node ended)")
+
+
+def test_exit_codes_and_sentences(tmp_path, capsys):
+    good, bad, bounds = (tmp_path / name for name in ("good.json", "bad.json", "bounds.json"))
+    good.write_text(json.dumps(run()))
+    bad.write_text(json.dumps(run(drops=100)))
+    bounds.write_text(json.dumps(BOUNDS))
+    assert gate.main([str(good), "--bounds", str(bounds)]) == 0
+    assert capsys.readouterr().out == "gate: all 2 bounds hold\n"
+    assert gate.main([str(bad), "--bounds", str(bounds)]) == 2
+    assert capsys.readouterr().err == "gate: 30 Hz, 1242x375: wanted at most 1.0% of our images dropped, got 100 of 540\n"
+    assert gate.main([str(tmp_path / "none.json")]) == 2
+    assert "none.json cannot be read" in capsys.readouterr().err
+
+
+def test_the_bounds_in_the_repository_are_what_was_promised():
+    bounds = json.loads(gate.BOUNDS.read_text())
+    at = {(bound["than"], bound["rate_hz"], bound["size"]): bound["at_least"] for bound in bounds["ratios"]}
+    assert at["tutorial_default", 30, "1242x375"] >= 10 and at["tutorial_profile", 30, "1242x375"] >= 2
+    assert any((bound["rate_hz"], bound["size"], bound["at_most"]) == (30, "1242x375", 0.0) for bound in bounds["drops"])
