@@ -71,8 +71,14 @@ def thin(points: np.ndarray, *, voxel: float) -> np.ndarray:
     cell -= cell.min(0)
     span = cell.max(0) + 1
     key = (cell[:, 0] * span[1] + cell[:, 1]) * span[2] + cell[:, 2]
-    _, first = np.unique(key, return_index=True)
-    return np.sort(first)
+    # Plain numbers sort ten times faster than their order does: each carries its place along, so that the first of a cube comes first.
+    bits = len(points).bit_length()
+    if math.prod(int(n) for n in span) >> (63 - bits):  # cubes so small, or points so far, that the number has no room for it
+        return np.sort(np.unique(key, return_index=True)[1])
+    numbers = np.sort((key << bits) | np.arange(len(points)))
+    cube = numbers >> bits
+    first = np.concatenate([[True], cube[1:] != cube[:-1]])
+    return np.sort(numbers[first] & ((1 << bits) - 1))
 
 
 def cells(points: np.ndarray, *, origin: tuple[float, float], cell: float, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

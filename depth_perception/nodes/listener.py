@@ -19,15 +19,16 @@ LOOK_UP_NS = 500_000_000  # how often it looks whether ROS has been shut down un
 
 
 class Apart(ReentrantCallbackGroup):
-    """Subscriptions that the executor leaves alone; their events (a QoS that does not fit) are still its own."""
+    """What the executor leaves alone: messages, and events as well. An event waits on its subscription, which is ready as long as a message
+    lies there that the executor does not take: it would turn round and round."""
 
     def can_execute(self, entity: object) -> bool:
-        """Everything but messages."""
-        return not isinstance(entity, Subscription)
+        """Never."""
+        return False
 
 
 class Listener:
-    """Takes messages of some subscriptions, made in a group `Apart`, until `close`.
+    """Takes messages and events of some subscriptions, made in a group `Apart`, until `close`.
 
     Args:
         takes: each subscription, and what takes one message out of it and deals with it; of those that are ready at the same time the
@@ -39,6 +40,7 @@ class Listener:
         self, node: Node, takes: Sequence[tuple[Subscription, Callable[[], None]]], *, failed: Callable[[Exception], None]
     ) -> None:
         self._context, self._takes, self._failed = node.context, takes, failed
+        self._events = [event for subscription, _ in takes for event in subscription.event_handlers]
         self._closed = False
         self._guard = GuardCondition(None, None, context=node.context)
         self._thread = threading.Thread(target=self._listen, name="sensors", daemon=True)
@@ -53,26 +55,32 @@ class Listener:
 
     def _listen(self) -> None:
         with self._context.handle:
-            wait_set = rcl.WaitSet(len(self._takes), 1, 0, 0, 0, 0, self._context.handle)
+            wait_set = rcl.WaitSet(len(self._takes), 1, 0, 0, 0, len(self._events), self._context.handle)
         while not self._closed and self._context.ok():
             try:
                 wait_set.clear_entities()
                 for subscription, _ in self._takes:
                     wait_set.add_subscription(subscription.handle)
                 wait_set.add_guard_condition(self._guard.handle)
+                for event in self._events:
+                    event.add_to_wait_set(wait_set)
                 wait_set.wait(LOOK_UP_NS)
                 ready = wait_set.get_ready_entities("subscription")
+                happened = [event for event in self._events if event.is_ready(wait_set)]
             except rcl.RCLError:
                 if self._context.ok():
                     raise
                 return  # shut down while it waited
             for subscription, take in self._takes:
                 if subscription.handle.pointer in ready and not self._closed:
-                    self._take(take)
+                    self._guarded(take)
+            for event in happened:
+                if (said := event.take_data()) is not None:
+                    self._guarded(lambda event=event, said=said: event.callback(said))
 
-    def _take(self, take: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            take()
+            work()
         except Exception as error:  # a defect of ours costs a message, not the drive
             if self._context.ok():
                 self._failed(error)

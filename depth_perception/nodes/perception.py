@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import psutil
 import rclpy
@@ -444,6 +445,7 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     """The main of every perception node: start, spin, stop cleanly on SIGINT or SIGTERM."""
     # The worker gives the interpreter to the executor and back many times per frame; 5 ms a turn would be the latency.
     sys.setswitchinterval(5e-4)
+    cv2.setNumThreads(1)  # a second thread wins a quarter of a millisecond on an idle machine, and loses several on a busy one
     keep_freed_memory()
     interrupt = Interrupt()  # before rclpy's own handler, which then wakes the executor and calls this one
     node, code = None, 0

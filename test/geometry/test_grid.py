@@ -49,3 +49,17 @@ def test_a_coarser_grid_is_the_same_ground():
 def test_a_grid_that_is_none(wrong):
     with pytest.raises(BadInput, match="grid: wanted"):
         grid.Grid(**wrong)
+
+
+@pytest.mark.parametrize(("voxel", "far_m"), [(0.2, 30.0), (0.5, 3.0), (1e-5, 1e5)])  # the last: more cubes than a number has room for
+def test_thinning_is_what_a_plain_loop_does(voxel, far_m):
+    points = np.random.default_rng(3).uniform(-far_m, far_m, (400, 3))
+    points[200:] = points[:200] + 0.4 * voxel  # many share a cube
+    seen, first = set(), []
+    for index, point in enumerate(points):
+        cube = tuple(np.floor(point / voxel))
+        if cube not in seen:
+            seen.add(cube)
+            first.append(index)
+    np.testing.assert_array_equal(grid.thin(points, voxel=voxel), first)
+    assert len(grid.thin(points[:1], voxel=voxel)) == 1
