@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.guard_condition import GuardCondition
@@ -40,7 +42,7 @@ class Listener:
         self, node: Node, takes: Sequence[tuple[Subscription, Callable[[], None]]], *, failed: Callable[[Exception], None]
     ) -> None:
         self._context, self._takes, self._failed = node.context, takes, failed
-        self._events = [event for subscription, _ in takes for event in subscription.event_handlers]
+        self._events: list[Any] = [event for subscription, _ in takes for event in subscription.event_handlers]  # type: ignore[attr-defined]
         self._closed = False
         self._guard = GuardCondition(None, None, context=node.context)
         self._thread = threading.Thread(target=self._listen, name="sensors", daemon=True)
@@ -76,7 +78,7 @@ class Listener:
                     self._guarded(take)
             for event in happened:
                 if (said := event.take_data()) is not None:
-                    self._guarded(lambda event=event, said=said: event.callback(said))
+                    self._guarded(partial(event.callback, said))
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
