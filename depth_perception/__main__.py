@@ -19,6 +19,7 @@ EXTRAS = {
     "rosbags": "pip install 'depth_perception[bags]'",
     "mcap": "pip install 'depth_perception[bags]'",
     "matplotlib": "run `make environment`, or pip install 'depth_perception[world]'",
+    "rerun": "pip install 'depth_perception[view]'",
     "rclpy": "source a ROS 2 installation, or run `make environment`",
 }
 

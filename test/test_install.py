@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "scripts").iterdir())
-EXECUTABLES = {"depth_node", "odometry_node", "bev_node", "objects_node", "markings_node", "recorder_node", "drive", "player"}
+EXECUTABLES = {"depth_node", "odometry_node", "bev_node", "objects_node", "markings_node", "recorder_node", "drive", "player", "viewer"}
 SHARED = ("launch", "config", "models")
 WAYS = ("pip", "colcon", "symlink")
 # Another ROS installation, or this run's own paths, must not help.

@@ -33,7 +33,8 @@ ROOMS: dict[str, set[str]] = {
     "world": {"frame", "geometry", "bag"},
     "inspection": {"frame", "geometry", "decode", "bag"},
     "loop": {"frame", "bag", "model", "engine", "record", "inspection"},
-    "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "systems", "record"},
+    "view": {"frame", "geometry", "systems"},
+    "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "systems", "record", "view"},
     "report": {"frame", "geometry", "model", "bag", "systems", "evaluation", "nodes"},
     "__main__": {"frame", "commands"},
 }
@@ -52,6 +53,8 @@ GUESTS: dict[str, set[str]] = {
     "open3d": {"world", "evaluation"},
     "rosbags": {"bag", "record"},
     "mcap": {"bag", "record"},
+    "rerun": {"view"},
+    "rerun_cli": {"view"},
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 
@@ -149,7 +152,7 @@ def test_what_drives_loads_neither_torch_nor_open3d(module: str):
         pytest.importorskip("rclpy")
     loaded = loaded_after(f"{PACKAGE}.{module}")
     assert PACKAGE in loaded
-    assert not loaded & {"torch", "onnx", "open3d", "matplotlib", "tensorrt", "tensorrt_rtx", "cuda"}
+    assert not loaded & {"torch", "onnx", "open3d", "matplotlib", "tensorrt", "tensorrt_rtx", "cuda", "rerun"}
     if not module.startswith("nodes"):
         assert "rclpy" not in loaded
 

@@ -32,13 +32,13 @@ def guess_topics(bag: Bag, *, image_topic: str | None = None, info_topic: str | 
     several could be meant (naming the option that tells), or when there is no camera image.
     """
     image = image_topic and _given(bag, image_topic, "--image-topic", (IMAGE, COMPRESSED))
-    image = image or _only(_cameras(bag), "camera topics", "--image-topic", bag)
+    image = image or _only(cameras(bag), "camera topics", "--image-topic", bag)
     if image is None:
         listing = ", ".join(f"{name} ({type_name})" for name, (type_name, _) in bag.topics.items())
         raise BadInput(f"{bag.path}: no camera topic among {listing}")
     info = info_topic and _given(bag, info_topic, "--info-topic", (CAMERA_INFO,))
     points = points_topic and _given(bag, points_topic, "--points-topic", (POINT_CLOUD,))
-    return Topics(image, info or _info_of(bag, image), points or _only(_of_type(bag, POINT_CLOUD), "point clouds", "--points-topic", bag))
+    return Topics(image, info or _info_of(bag, image), points or _only(clouds(bag), "point clouds", "--points-topic", bag))
 
 
 def _given(bag: Bag, topic: str, option: str, types: tuple[str, ...]) -> str:
@@ -60,11 +60,17 @@ def _of_type(bag: Bag, *types: str) -> list[str]:
             if type_name in types and count and not name.startswith("/truth") and not name.endswith(_OUTPUTS)]
 
 
-def _cameras(bag: Bag) -> list[str]:
+def cameras(bag: Bag) -> list[str]:
+    """Topics of camera images: no outputs of this package, no depth images, and no compressed twin of a raw image."""
     topics = _of_type(bag, IMAGE, COMPRESSED)
     raw = [name for name in topics if bag.topics[name][0] == IMAGE]
     twins = [name for name in topics if name not in raw and name.rpartition("/")[0] in raw]
     return [name for name in topics if name not in twins and not _is_depth(bag, name)]
+
+
+def clouds(bag: Bag) -> list[str]:
+    """Topics of point clouds that are no outputs of this package."""
+    return _of_type(bag, POINT_CLOUD)
 
 
 def _is_depth(bag: Bag, topic: str) -> bool:
@@ -78,7 +84,11 @@ def _is_depth(bag: Bag, topic: str) -> bool:
 
 
 def _info_of(bag: Bag, image: str) -> str | None:
-    infos = _of_type(bag, CAMERA_INFO)
-    parent = image.rpartition("/")[0]
+    return info_beside(bag, image) or _only(_of_type(bag, CAMERA_INFO), "camera infos", "--info-topic", bag)
+
+
+def info_beside(bag: Bag, image: str) -> str | None:
+    """The CameraInfo that image_transport's convention puts beside an image topic; None where there is none."""
+    infos, parent = _of_type(bag, CAMERA_INFO), image.rpartition("/")[0]
     beside = [f"{parent}/camera_info", f"{parent.rpartition('/')[0]}/camera_info" if bag.topics[image][0] == COMPRESSED else ""]
-    return next((name for name in beside if name in infos), None) or _only(infos, "camera infos", "--info-topic", bag)
+    return next((name for name in beside if name in infos), None)

@@ -44,6 +44,7 @@ ARGUMENTS = {
     "use_sim_time": Argument("time is that of /clock", "false", _FLAG),
     "respawn": Argument("start a node that died again after 2 s", "false", _FLAG),
     "rviz": Argument("open RViz on inputs and outputs", "false", _FLAG),
+    "view": Argument("show inputs and outputs in a browser (needs rerun)", "false", _FLAG),
     "log_level": Argument("of the nodes", "info", ("debug", "info", "warn", "error", "fatal")),
     "bag": Argument("play this bag, in its own time; everything ends with it"),
     "rate": Argument("how fast the bag is played, 1.0: as recorded", "1.0"),

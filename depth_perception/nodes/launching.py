@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdo
 from launch.events.process import ProcessExited
 from launch.launch_context import LaunchContext
 from launch.substitutions import EnvironmentVariable
-from launch_ros.actions import Node
+from launch_ros.actions import ComposableNodeContainer, Node
+from launch_ros.descriptions import ComposableNode
 from launch_ros.parameter_descriptions import ParameterValue
 
 from depth_perception.frame import BadInput
 from depth_perception.model import share_directory
+from depth_perception.nodes import car_file
 from depth_perception.nodes.arguments import ARGUMENTS, NOT_PLAYED, OUTPUTS, PARAMETERS, SYSTEMS, TOPICS
+from depth_perception.nodes.car_file import Camera
 from depth_perception.nodes.transport import profile_variables
 
 PATHS = {"bag", "record", "out", "path", "params_file", "model"}
@@ -50,14 +53,12 @@ class Bringup:
 
     Attributes:
         given: launch argument -> value.
-        topics: image, camera_info, points -> topic; relative to the namespace, or absolute.
-        compressed: the image topic carries sensor_msgs/CompressedImage.
+        cameras: a set of nodes for each; their topics are relative to the namespace, or absolute.
         played: the bag's topics that are played.
     """
 
     given: dict[str, str]
-    topics: dict[str, str]
-    compressed: bool = False
+    cameras: list[Camera] = field(default_factory=list)
     played: list[str] = field(default_factory=list)
 
     @classmethod
@@ -81,22 +82,22 @@ class Bringup:
                 raise BadInput(f"{name}:={value}: wanted {' or '.join(choice for choice in choices if choice)}")
         if "params_file" in given and not Path(given["params_file"]).is_file():
             raise BadInput(f"params_file:={given['params_file']}: there is no such file")
-        topics = {name: given[name] for name in TOPICS if name in given}
+        cameras = _cameras(given) if "params_file" in given else []
         if not given.get("bag"):
-            return cls(given, topics)
+            return cls(given, cameras)
         _positive("rate", given["rate"])
-        return cls(given, *_of_bag(given["bag"], topics))
+        return cls(given, *_of_bag(given["bag"], cameras))
 
     def perception(self) -> Iterator[Node]:
-        """The nodes: `drive`, or one process for each system."""
-        for name in self._nodes:
+        """The nodes of each camera: `drive`, or one process for each system."""
+        for camera, name in ((camera, name) for camera in self.cameras for name in self._nodes):
             yield Node(
                 package="depth_perception",
                 executable=name,
                 name=name,
-                namespace=self.given["namespace"],
-                parameters=[self.given["params_file"], self._parameters()],
-                remappings=list(self.topics.items()),
+                namespace=camera.namespace,
+                parameters=[self.given["params_file"], self._parameters(camera)],
+                remappings=list(camera.topics.items()),
                 ros_arguments=["--log-level", self.given["log_level"]],
                 respawn=self._is("respawn"),
                 respawn_delay=2.0,
@@ -114,7 +115,7 @@ class Bringup:
                 executable="player",
                 name="player",
                 arguments=["--bag", bag, "--topics", *self.played, "--clock", "--rate", self.given["rate"],
-                           "--wait-for", self.topics["image"], "--wait-for-nodes", *listeners],
+                           "--wait-for", *(camera.topics["image"] for camera in self.cameras), "--wait-for-nodes", *listeners],
                 on_exit=_end_after,
                 output="screen",
             )  # fmt: skip
@@ -122,28 +123,44 @@ class Bringup:
     def recorder(self) -> Iterator[Node]:
         """Inputs, outputs and what else is played, when they are to be recorded."""
         if path := self._record:
-            topics = [*self.topics, *self._outputs]
-            topics += [*(f"{name}/latency_ms" for name in self._nodes), "/tf", "/tf_static", "/diagnostics"]
-            topics += sorted(set(self.played) - set(self.topics.values()) - set(topics))
-            yield recorder(path, topics, namespace=self.given["namespace"], remappings=list(self.topics.items()),
-                           use_sim_time=self._sim_time, on_exit=_end_with if self.given.get("bag") else None)  # fmt: skip
+            own = [*self._outputs, *(f"{name}/latency_ms" for name in self._nodes)]
+            topics = [_absolute(camera, topic) for camera in self.cameras for topic in [*camera.topics.values(), *own]]
+            topics += ["/tf", "/tf_static", "/diagnostics"]
+            topics += sorted(set(self.played) - set(topics))
+            yield recorder(path, list(dict.fromkeys(topics)), namespace=self.given["namespace"], use_sim_time=self._sim_time,
+                           on_exit=_end_with if self.given.get("bag") else None)  # fmt: skip
 
     def rviz(self) -> Iterator[Node]:
-        """RViz with config/drive.rviz, whose topics are those of no namespace."""
+        """RViz with config/drive.rviz, whose topics are those of no namespace; of several cameras it shows the first."""
         if not self._is("rviz"):
             return
         try:
             get_package_prefix("rviz2")
         except PackageNotFoundError:
             raise BadInput("rviz:=true: the package rviz2 is not installed") from None
-        outputs = {output: output for outputs in OUTPUTS.values() for output in outputs}
+        first, outputs = self.cameras[0], {output: output for outputs in OUTPUTS.values() for output in outputs}
         yield Node(
             package="rviz2",
             executable="rviz2",
             arguments=["-d", str(share_directory() / "config" / "drive.rviz")],
             parameters=[{"use_sim_time": self._sim_time}],
-            remappings=[(f"/{name}", self._absolute(topic)) for name, topic in (self.topics | outputs).items()],
+            remappings=[(f"/{name}", _absolute(first, topic)) for name, topic in (first.topics | outputs).items()],
             output="log",
+        )
+
+    def view(self) -> Iterator[Node]:
+        """The viewer in a browser; of several cameras it shows the first."""
+        if not self._is("view"):
+            return
+        camera, names = self.cameras[0], ParameterValue(" ".join(self._nodes), value_type=str)
+        yield Node(
+            package="depth_perception",
+            executable="viewer",
+            name="viewer",
+            namespace=camera.namespace,
+            parameters=[self.given["params_file"], self._parameters(camera), {"nodes": names}],
+            remappings=list(camera.topics.items()),
+            output="screen",
         )
 
     @property
@@ -177,17 +194,33 @@ class Bringup:
     def _is(self, name: str) -> bool:
         return self.given.get(name) == "true"
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self, camera: Camera) -> dict[str, Any]:
         """What the arguments say beyond params_file."""
         values: dict[str, Any] = {name: ParameterValue(self.given[name], value_type=str) for name in PARAMETERS if self.given[name]}
         if not self._is("composed"):
             values.pop("systems", None)  # each node has its own
         values |= {"use_sim_time": True} if self._sim_time else {}
-        return values | ({"input.compressed": True} if self.compressed else {})
+        return values | ({"input.compressed": camera.compressed} if self.given.get("bag") else {})
 
-    def _absolute(self, topic: str) -> str:
-        namespace = self.given["namespace"].strip("/")
-        return topic if topic.startswith("/") else f"/{namespace}/{topic}" if namespace else f"/{topic}"
+
+def _cameras(given: dict[str, str]) -> list[Camera]:
+    """The cameras of params_file, their topics as the arguments say, else as the file says, else of the default names."""
+    said = {name: given[name] for name in TOPICS if name in given and given[name] != ARGUMENTS[name].default}
+    namespace = given["namespace"].strip("/")
+    cameras = car_file.cameras(given["params_file"])
+    if cameras[0].namespace and namespace:
+        known = ", ".join(camera.namespace for camera in cameras)
+        cameras = [camera for camera in cameras if camera.namespace == namespace]
+        if not cameras:
+            raise BadInput(f"namespace:={namespace}: params_file has the cameras {known}")
+    if len(cameras) > 1 and said:
+        raise BadInput(f"{next(iter(said))}:=: params_file has {len(cameras)} cameras; say which with namespace:=")
+    defaults = {name: ARGUMENTS[name].default or "" for name in TOPICS}
+    return [replace(camera, namespace=camera.namespace or namespace, topics=defaults | camera.topics | said) for camera in cameras]
+
+
+def _absolute(camera: Camera, topic: str) -> str:
+    return topic if topic.startswith("/") else f"/{camera.namespace}/{topic}" if camera.namespace else f"/{topic}"
 
 
 def recorder(path: str, topics: list[str], *, use_sim_time: bool, **more: Any) -> Node:
@@ -202,27 +235,52 @@ def recorder(path: str, topics: list[str], *, use_sim_time: bool, **more: Any) -
     )
 
 
-def _of_bag(path: str, topics: dict[str, str]) -> tuple[dict[str, str], bool, list[str]]:
-    """Topics with those of the bag where they were left at their default; whether images are compressed; what to play."""
+def depth_cloud(namespace: str, *, use_sim_time: bool) -> ComposableNodeContainer:
+    """depth_image_proc's point_cloud_xyz in a container: depth/image and depth/camera_info -> depth/points."""
+    try:
+        get_package_prefix("depth_image_proc")
+    except PackageNotFoundError:
+        raise BadInput("the package depth_image_proc is not installed: apt install ros-$ROS_DISTRO-depth-image-proc") from None
+    cloud = ComposableNode(
+        package="depth_image_proc",
+        plugin="depth_image_proc::PointCloudXyzNode",
+        name="depth_cloud",
+        namespace=namespace,
+        parameters=[{"use_sim_time": use_sim_time}],
+        remappings=[("image_rect", "depth/image"), ("camera_info", "depth/camera_info"), ("points", "depth/points")],
+    )
+    return ComposableNodeContainer(
+        package="rclcpp_components",
+        executable="component_container",
+        name="depth_cloud_container",
+        namespace=namespace,
+        composable_node_descriptions=[cloud],
+        output="screen",
+    )
+
+
+def _of_bag(path: str, cameras: list[Camera]) -> tuple[list[Camera], list[str]]:
+    """The cameras with topics of the bag where they were left at their default, and compressed where the bag's are; what to play."""
     import re
 
     from depth_perception.bag import Bag, guess_topics  # reading a bag needs packages that driving does not
 
     options = {"image": "image_topic", "camera_info": "info_topic", "points": "points_topic"}
-    given = {options[name]: topic for name, topic in topics.items() if topic != ARGUMENTS[name].default}
+    found = []
     try:
         bag = Bag(path)
-        guessed = guess_topics(bag, **given)
+        for camera in cameras:
+            given = {options[name]: topic for name, topic in camera.topics.items() if topic != ARGUMENTS[name].default}
+            guessed = {name: topic for name, topic in vars(guess_topics(bag, **given)).items() if topic}
+            compressed = bag.topics[guessed["image"]][0] == "sensor_msgs/msg/CompressedImage"
+            found.append(replace(camera, topics=camera.topics | guessed, compressed=compressed))
     except BadInput as error:
         sentence = str(error)
         for name, option in options.items():  # it names the command line's options
             flag = f"--{option.replace('_', '-')}"
             sentence = sentence.replace(f"{flag}: ", f"{name}: ").replace(flag, f"{name}:=")
         raise BadInput(sentence) from None
-    found = {"image": guessed.image, "camera_info": guessed.camera_info, "points": guessed.points}
-    played = [name for name in bag.topics if not re.fullmatch(NOT_PLAYED, name)]
-    compressed = bag.topics[guessed.image][0] == "sensor_msgs/msg/CompressedImage"
-    return topics | {name: topic for name, topic in found.items() if topic}, compressed, played
+    return found, [name for name in bag.topics if not re.fullmatch(NOT_PLAYED, name)]
 
 
 def _positive(name: str, value: str) -> None:

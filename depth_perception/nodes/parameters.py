@@ -7,8 +7,8 @@ import difflib
 import re
 import typing
 from array import array
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -58,16 +58,10 @@ class Configs:
                 raise BadInput(f"parameter {name}: there is none of that name" + (f"; did you mean {near[0]}?" if near else ""))
 
     def _declare(self, node: Node, prefix: str, config: type, when: str) -> None:
-        described, types = descriptions(config), typing.get_type_hints(config)
-        for field in dataclasses.fields(config):
-            name = _name(prefix, field.name)
-            default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
-            if dataclasses.is_dataclass(default):
-                self._declare(node, name, type(default), when)
-                continue
-            descriptor = described_as(described.get(field.name, ""), field.metadata.get("when", when), field.metadata.get("range"), default)
-            if choices := typing.get_args(types[field.name]):
-                descriptor.additional_constraints = f"one of {', '.join(map(str, choices))}" if isinstance(default, str) else ""
+        for declared in declarations(prefix, config, when):
+            name, default = declared.name, declared.default
+            descriptor = described_as(declared.meaning, declared.when, declared.limits, default)
+            descriptor.additional_constraints = f"one of {', '.join(declared.choices)}" if declared.choices else ""
             try:
                 if isinstance(default, tuple):
                     # An empty list has no type: `ros2 param set` and `load` take it for booleans, rclpy for bytes.
@@ -78,7 +72,7 @@ class Configs:
                 else:
                     self._values[name] = node.declare_parameter(name, default, descriptor).value
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-                raise BadInput(_refusal(name, default, field.metadata.get("range"), str(error))) from None
+                raise BadInput(_refusal(name, default, declared.limits, str(error))) from None
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Builds the Configs that the new values touch, all or none."""
@@ -97,6 +91,37 @@ class Configs:
         for prefix, config in built.items():
             self._changed(prefix, config)
         return SetParametersResult(successful=True)
+
+
+class Declaration(NamedTuple):
+    """One parameter, as a node declares it and as docs/parameters.md tells it.
+
+    Attributes:
+        limits: least and most of a number; None: any.
+        choices: the only values; empty: any.
+        when: NOW, WHEN_ACTIVATED, WHEN_CONFIGURED or NEVER.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    when: str
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+
+
+def declarations(prefix: str, config: type, when: str) -> Iterator[Declaration]:
+    """The parameters of a Config, those of the Configs in it among them. when: what counts where a field does not say otherwise."""
+    described, types = descriptions(config), typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        name = _name(prefix, field.name)
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+        if dataclasses.is_dataclass(default):
+            yield from declarations(name, type(default), when)
+            continue
+        choices = tuple(map(str, typing.get_args(types[field.name]))) if isinstance(default, str) else ()
+        limits, counts = field.metadata.get("range"), field.metadata.get("when", when)
+        yield Declaration(name, default, described.get(field.name, ""), counts, limits, choices)
 
 
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number with a decimal point", str: "text", tuple: "decimal numbers"}
@@ -148,10 +173,11 @@ def descriptions(config: type) -> dict[str, str]:
     for extended in config.__bases__:
         found |= descriptions(extended) if dataclasses.is_dataclass(extended) else {}
     text = re.sub(r"^.*?Attributes:", "", config.__doc__ or "", count=1, flags=re.S)
+    known = {field.name for field in dataclasses.fields(config)}
     names: list[str] = []
     for line in text.splitlines():
         match = re.match(r"\s*((?:\w+(?:, )?)+): (.*)", line)
-        if match:
+        if match and known.issuperset(match[1].split(", ")):  # a sentence may well go on with "auto: the best"
             names = match[1].split(", ")
             found.update(dict.fromkeys(names, match[2].strip()))
         elif line.strip():

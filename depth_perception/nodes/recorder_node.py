@@ -23,7 +23,7 @@ from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory
 from depth_perception.nodes import encode
 from depth_perception.nodes.interrupt import Interrupt, leave_at_once
-from depth_perception.nodes.parameters import NEVER, Configs, described_as
+from depth_perception.nodes.parameters import NEVER, Configs, Declaration, described_as
 from depth_perception.nodes.recorder_topics import Topics
 from depth_perception.nodes.recorder_triggers import Triggers
 from depth_perception.record import FOREVER, Config, Recording, health
@@ -33,6 +33,15 @@ _LOOK_S, _REPORT_S = 0.2, 1.0
 # A launch sends its next signal five seconds after the first.
 _CLOSE_S, _PATIENCE_S = 4.0, 4.7
 _CLOCK_JUMP_S = 0.5
+# The parameters that are no Config's.
+OWN = (
+    Declaration("path", "", "Directory of the new bag, or of the snapshots; empty: drive_ and the time, where it was started.", NEVER),
+    Declaration("topics", [""], "Topics to record; none, or an empty name: every topic whose type is installed.", NEVER),
+    Declaration("exclude", "", "Topics that are not recorded: a regular expression for the whole name.", NEVER),
+    Declaration("throttle", [""], "TOPIC=HZ: no more than so many messages a second of a topic, by their arrival.", NEVER),
+    Declaration("end_on_error", False, "End, with code 1, when nothing can be written any more.", NEVER),
+    Declaration("duration_s", 0.0, "End after so many seconds; 0: when a signal comes.", NEVER, (0, 1e9)),
+)
 
 
 class Recorder(Node):
@@ -44,12 +53,7 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        path = self._declare("path", "", "Directory of the new bag, or of the snapshots; empty: drive_ and the time, where it was started.")
-        topics = self._declare("topics", [""], "Topics to record; none, or an empty name: every topic whose type is installed.")
-        exclude = self._declare("exclude", "", "Topics that are not recorded: a regular expression for the whole name.")
-        throttle = self._declare("throttle", [""], "TOPIC=HZ: no more than so many messages a second of a topic, by their arrival.")
-        self._end_on_error = self._declare("end_on_error", False, "End, with code 1, when nothing can be written any more.")
-        duration_s = self._declare("duration_s", 0.0, "End after so many seconds; 0: when a signal comes.", (0, 1e9))
+        path, topics, exclude, throttle, self._end_on_error, duration_s = (self._declare(own) for own in OWN)
         self._config: Config = Configs(self, {"": (Config, NEVER)}, lambda prefix, config: None)[""]
         try:
             self._path = Path(path or time.strftime("drive_%Y_%m_%d-%H_%M_%S")).expanduser()
@@ -106,8 +110,8 @@ class Recorder(Node):
         say(f"{self._recording.error or path or self._path}: {written} messages of {len(counts)} topics written; not recorded: {gone}")
         return whole
 
-    def _declare(self, name: str, default: Any, meaning: str, limits: tuple[float, float] | None = None) -> Any:
-        return self.declare_parameter(name, default, described_as(meaning, NEVER, limits, default)).value
+    def _declare(self, own: Declaration) -> Any:
+        return self.declare_parameter(own.name, own.default, described_as(own.meaning, own.when, own.limits, own.default)).value
 
     def _log_ns(self) -> int:
         if self._uses_sim_time:

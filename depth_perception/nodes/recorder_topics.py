@@ -18,7 +18,7 @@ from depth_perception.record.health import TopicHealth
 from depth_perception.record.pace import begins_with_header, stamp_ns
 
 # How many messages of a topic DDS keeps for this node while it is busy: half a second of images, seconds of what is small.
-_LARGE = {f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "PointCloud2")}
+LARGE = {f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "PointCloud2")}
 _LARGE_DEPTH, _DEPTH = 20, 1000
 _PATIENCE_S, _PERIODS = 2.0, 5.0
 
@@ -132,7 +132,7 @@ class Topics:
         self.health.setdefault(topic, TopicHealth(self._recording.counts[topic], heard_s=time.monotonic()))
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
-            depth=_LARGE_DEPTH if types[0] in _LARGE else _DEPTH,
+            depth=_LARGE_DEPTH if types[0] in LARGE else _DEPTH,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from depth_perception.__main__ import main
-from depth_perception.commands.doctor import environment, machine
+from depth_perception.commands.doctor import clock, environment, machine, shared_memory
 from depth_perception.engine import onnx_runtime
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,10 +31,12 @@ def gpu_report(model, folder, *, calls=1):
 def cpu_only(no_cuda, monkeypatch):
     monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
     monkeypatch.setattr(machine, "driver", dict)
+    monkeypatch.setattr(shared_memory, "LEAST_FREE_MB", 0)  # a container's own is 64 MB
 
 
 def test_a_machine_that_is_well(tiny_model, cpu_only, capsys):
     pytest.importorskip("rclpy")
+    pytest.importorskip("tf2_msgs")
     assert main(["doctor", "--model", str(tiny_model)]) == 0
     out = capsys.readouterr().out
     said = lines(out)
@@ -152,3 +154,86 @@ def test_copies_that_come_back_changed_are_said(tiny_model, tmp_path, cuda, monk
     real = CudaDouble.cudaMemcpyAsync
     monkeypatch.setattr(CudaDouble, "cudaMemcpyAsync", lambda self, *arguments: real(self, *arguments) if arguments[3] != 3 else (0,))
     assert "came back as another one" in gpu_report(tiny_model, tmp_path)[1]["round_trip"]["failed"]
+
+
+# --- memory, clock, JSON -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_found_goes_into_a_file_as_well(tiny_model, tmp_path, cpu_only, capsys):
+    file = tmp_path / "doctor.json"
+    code = main(["doctor", "--model", str(tiny_model), "--json", str(file)])
+    report = json.loads(file.read_text())
+    printed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("doctor: ")]
+    assert [f"{found['level']:5s} {found['subject']:12s} {found['says']}" for found in report["findings"]] == printed
+    assert report["todo"] == sum(found["level"] == "todo" for found in report["findings"]) and code == (report["todo"] > 0)
+    assert {"python", "ROS", "disk", "memory", "clock"} <= {found["subject"] for found in report["findings"]}
+    assert report["versions"]["numpy"] and report["machine"]["cores"] >= 1
+
+
+@pytest.fixture
+def shm(tmp_path, monkeypatch):
+    """A /dev/shm with two segments, of which the first is in use; `shm.free(bytes)` says how much is left."""
+    import fcntl
+    from types import SimpleNamespace
+
+    for digit in "ab":
+        (tmp_path / f"fastrtps_{digit * 16}").write_bytes(bytes(1_000_000))
+        (tmp_path / f"fastrtps_{digit * 16}_el").touch()
+    (tmp_path / "fastrtps_port7412").write_bytes(bytes(1000))
+    (tmp_path / "somebody_else").write_bytes(bytes(1000))
+
+    def free(count):
+        monkeypatch.setattr(shared_memory.shutil, "disk_usage", lambda place: SimpleNamespace(free=count))
+
+    with (tmp_path / f"fastrtps_{'a' * 16}_el").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield SimpleNamespace(path=tmp_path, free=free)
+
+
+def test_only_segments_that_nobody_holds_are_stale(shm):
+    assert [file.name for file in shared_memory.stale(shm.path)] == [f"fastrtps_{'b' * 16}"]
+
+
+def test_little_shared_memory_is_to_be_done_and_dead_segments_say_how(shm):
+    shm.free(100_000_000)
+    ((level, _, says),) = shared_memory.findings(shm.path)
+    assert level == "todo" and "100 MB of shared memory free" in says and "1 segments of 1 MB" in says and "`fastdds shm clean`" in says
+    (shm.path / f"fastrtps_{'b' * 16}_el").unlink()
+    assert "docker run --shm-size" in next(shared_memory.findings(shm.path))[2]
+    shm.free(2e9)
+    assert next(shared_memory.findings(shm.path))[0] == "ok"
+    assert next(shared_memory.findings(shm.path / "absent"))[0] == "note"
+
+
+def test_a_clock_that_was_never_set_is_to_be_done(monkeypatch):
+    monkeypatch.setattr(clock.time, "time", lambda: 86_400.0)
+    ((level, _, says),) = clock.findings()
+    assert level == "todo" and says.startswith("it says 1970-01-02: set it")
+
+
+@pytest.mark.parametrize(
+    ("synchronised", "level", "words"), [(True, "ok", "synchronised"), (False, "note", "ptp4l"), (None, "note", "PTP")]
+)
+def test_a_clock_that_follows_nobody_is_said(monkeypatch, synchronised, level, words):
+    monkeypatch.setattr(clock, "is_synchronised", lambda: synchronised)
+    ((found, _, says),) = clock.findings()
+    assert found == level and words in says
+
+
+@pytest.mark.parametrize(("domain", "reach", "level", "words"), [
+    ("", "", "ok", "ROS_DOMAIN_ID 0, the whole subnet"), ("7", "LOCALHOST", "ok", "7, this machine only"),
+    ("200", "", "todo", "ROS_DOMAIN_ID=200: wanted 0 to 101"), ("x", "", "todo", "ROS_DOMAIN_ID=x"),
+])  # fmt: skip
+def test_the_domain_is_said_and_judged(monkeypatch, domain, reach, level, words):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", reach)
+    monkeypatch.delenv("ROS_LOCALHOST_ONLY", raising=False)
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: object())
+    ((found, _, says),) = environment._graph()
+    assert found == level and words in says
+
+
+def test_without_tf_messages_it_says_how_to_get_them(monkeypatch):
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    found = next(environment._graph())
+    assert found.level == "todo" and "ros-$ROS_DISTRO-tf2-msgs" in found.says

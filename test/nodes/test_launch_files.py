@@ -46,7 +46,8 @@ def keyword_strings(file: Path, name: str) -> set[str]:
 
 
 def test_the_launch_files_of_the_contract_are_there():
-    assert [file.name for file in LAUNCH_FILES] == ["drive.launch.py", "record.launch.py", "replay.launch.py"]
+    assert [file.name for file in LAUNCH_FILES] == ["depth_cloud.launch.py", "drive.launch.py", "record.launch.py",
+                                                      "replay.launch.py"]
 
 
 @pytest.mark.parametrize("file", LAUNCH_FILES, ids=lambda file: file.name)
@@ -80,8 +81,8 @@ def test_what_a_bringup_reads_is_declared_by_the_files_that_use_it():
 
 
 def test_executables_and_files_that_are_started_or_read_exist():
-    started = keyword_strings(LAUNCHING, "executable") - {"rviz2"}
-    assert started == {"player", "recorder_node"}
+    started = keyword_strings(LAUNCHING, "executable") - {"rviz2", "component_container"}
+    assert started == {"player", "recorder_node", "viewer"}
     assert started | OUTPUTS.keys() | {"drive"} == {script.name for script in (ROOT / "scripts").iterdir()}
     shared = {text for text in strings_in(LAUNCHING) if re.fullmatch(r"[\w]+\.(yaml|xml|rviz)", text)}
     assert shared >= {"fastdds.xml", "drive.rviz"}
@@ -125,7 +126,7 @@ def rviz() -> dict:
 def test_rviz_shows_inputs_and_outputs_in_the_odometry_frame(rviz: dict):
     assert rviz["Global Options"]["Fixed Frame"] == "odom"
     shown = Counter(display["Class"].removeprefix("rviz_default_plugins/") for display in rviz["Displays"] if display["Enabled"])
-    assert shown == Counter(Grid=1, Map=1, PointCloud2=1, DepthCloud=1, Odometry=1, TF=1, Camera=1, Image=2)
+    assert shown == Counter(Grid=1, Map=1, PointCloud2=1, DepthCloud=1, Odometry=1, TF=1, Camera=1, Image=3, MarkerArray=3)
 
 
 def test_every_class_is_one_that_rviz_brings(rviz: dict):
@@ -369,3 +370,31 @@ def test_the_arguments_that_are_parameters_are_the_nodes_own():
 
     declared = set(parameters.descriptions(perception_config.Config)) | strings_in(Path(perception_config.__file__))
     assert PARAMETERS.keys() <= declared
+
+
+def test_a_car_s_file_starts_the_nodes_of_each_camera(launch, tiny_model: Path, tmp_path: Path):
+    """What setup-car has written, unchanged: two cameras, one of them compressed, no topic named by hand."""
+    import cv2
+    import numpy as np
+    from cars import START, TENTH, image_at, info_at, static_tf
+
+    from depth_perception.__main__ import main
+    from depth_perception.bag import Bag, Writer, messages
+
+    jpeg = cv2.imencode(".jpg", np.full((96, 192, 3), 90, np.uint8))[1].tobytes()
+    with Writer(tmp_path / "bag") as bag:
+        bag.write("/tf_static", static_tf(), START)
+        for i in range(1, COUNT + 1):
+            stamp = START + i * TENTH
+            bag.write("/front/camera_info", info_at(i), stamp)
+            bag.write("/front/image_raw", image_at(i, grey=40 + 5 * i), stamp)
+            bag.write("/rear/camera_info", info_at(i), stamp)
+            bag.write("/rear/image_raw/compressed", messages.compressed_image(jpeg, "jpeg", stamp_ns=stamp, frame_id="camera"), stamp)
+    file, out = tmp_path / "drive.yaml", tmp_path / "out"
+    assert main(["setup-car", str(tmp_path / "bag"), "--out", str(file)]) == 0
+    process = launch("replay.launch.py", f"bag:={tmp_path / 'bag'}", f"out:={out}", f"params_file:={file}", f"model:={tiny_model}", "rate:=0.25")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    counts = {topic: count for topic, (_, count) in Bag(out).topics.items()}
+    assert counts["/front/depth/image"] == counts["/rear/depth/image"] == COUNT, said
+    assert counts["/tf"] == COUNT - 1, "one of the two odometries moves the body"

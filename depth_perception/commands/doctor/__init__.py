@@ -1,11 +1,11 @@
-"""`doctor`: what this machine has and lacks for driving; with --gpu, every engine built, proven and timed on its GPU."""
+"""`doctor`: what this machine has and lacks for driving, each line ok, note or todo; with --gpu, every engine tried."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "check this machine: environment, models, engines; with --gpu, prove and time every engine on its GPU"
-EXAMPLE = "python -m depth_perception doctor --gpu --json doctor_gpu.json"
+HELP = "check this machine: environment, ROS, DDS, GPU, models, disk, memory, clock; with --gpu, prove and time every engine on its GPU"
+EXAMPLE = "python -m depth_perception doctor --json doctor.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", metavar="P,P", help="with --gpu (default: fp32, and what the model has been exported in)")
     parser.add_argument("--calls", type=int, default=200, help="with --gpu: timed calls of each engine (default 200)")
     parser.add_argument("--engines", metavar="DIR", help="with --gpu: where built engines go (default: as compile)")
-    parser.add_argument("--json", metavar="PATH", default="doctor_gpu.json", help="with --gpu: all figures, to send back")
+    parser.add_argument("--json", metavar="PATH", help="write what was found to this file (with --gpu: doctor_gpu.json, to send back)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The environment: Python, ROS, engines, models, disk. What is to be done comes as a sentence that says how."""
+"""The environment: Python, ROS, DDS, engines, models, disk, memory, clock. What is to be done comes as a sentence that says how."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from depth_perception.commands.doctor import machine
+from depth_perception.commands.doctor import clock, machine, shared_memory
 
 LEAST_FREE_GB = 2.0
 
@@ -29,10 +29,18 @@ class Finding(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Finding after finding, and how many are to do."""
-    todo = 0
+    from depth_perception.model import as_json, write_atomically
+
+    found = []
     for finding in findings(args.model):
-        todo += finding.level == "todo"
+        found.append(finding)
         print(f"{finding.level:5s} {finding.subject:12s} {finding.says}", flush=True)
+    todo = sum(finding.level == "todo" for finding in found)
+    if args.json:
+        facts = {"name": "doctor", "machine": {"system": platform.platform(), "cpu": machine.cpu(), "cores": os.cpu_count()},
+                 "versions": {"python": platform.python_version(), **machine.versions()}, "todo": todo,
+                 "findings": [finding._asdict() for finding in found]}
+        write_atomically(Path(args.json), as_json(facts))
     print(f"doctor: {todo} to do" if todo else "doctor: all is well")
     return 1 if todo else 0
 
@@ -50,6 +58,7 @@ def findings(model: str | None) -> Iterator[Finding]:
     for folder in folders:
         yield from _model(folder)
     yield _disk()
+    yield from (Finding(*found) for found in (*shared_memory.findings(), *clock.findings()))
 
 
 def _python() -> Finding:
@@ -65,6 +74,7 @@ def _ros() -> Iterator[Finding]:
         yield Finding("todo", "ROS", "rclpy is not found: source a ROS 2 installation, or run `make environment`; only nodes need it")
         return
     yield Finding("ok", "ROS", f"rclpy found, distribution {os.environ.get('ROS_DISTRO') or 'not named (wheels)'}")
+    yield from _graph()
     from depth_perception.model import share_directory
     from depth_perception.nodes.transport import profile_variables
 
@@ -83,6 +93,20 @@ def _ros() -> Iterator[Finding]:
         yield Finding("ok", "DDS", f"profile {next(iter(given.values()))}")
     else:
         yield Finding("note", "DDS", f"our launch files set the profile; a camera's node needs it too: {profile_variables()[0]}={profile}")
+
+
+def _graph() -> Iterator[Finding]:
+    """TF's messages, and which part of the network this process would meet."""
+    if importlib.util.find_spec("tf2_msgs") is None:
+        yield Finding("todo", "TF", "tf2_msgs is not installed, so extrinsics must come as parameters: apt install "
+                      "ros-$ROS_DISTRO-tf2-msgs, or run `make environment`, which builds it where cmake and g++ are")
+    domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+    if not domain.isdigit() or int(domain) > 101:  # beyond, the ports of a domain may be those that Linux gives away
+        yield Finding("todo", "domain", f"ROS_DOMAIN_ID={domain}: wanted 0 to 101")
+    else:
+        reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") or "SUBNET"
+        alone = reach == "LOCALHOST" or os.environ.get("ROS_LOCALHOST_ONLY") == "1"
+        yield Finding("ok", "domain", f"ROS_DOMAIN_ID {domain}, {'this machine only' if alone else 'the whole ' + reach.lower()}")
 
 
 def _engines_installed() -> Iterator[Finding]:
