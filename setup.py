@@ -25,7 +25,7 @@ setup(
     maintainer="depth_perception developers",
     maintainer_email="depth-perception@users.noreply.github.com",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.engine": ["*.cu"]},
+    package_data={NAME: ["py.typed"], f"{NAME}.engine": ["*.cu"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -45,6 +45,8 @@ setup(
         "tensorrt": ["tensorrt-rtx", "cuda-bindings", "nvidia-cuda-nvrtc"],
         "world": ["open3d-cpu", "matplotlib"],
         "export": ["torch", "onnx", "safetensors"],
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "kitti2mcap; python_version >= '3.11'"],
+        "view": ["rerun-sdk"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
+        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "rerun-sdk", "kitti2mcap; python_version >= '3.11'"],
     },
 )

@@ -39,7 +39,7 @@ def scan(msg: Any, *, offset_ns: int = 0) -> Scan:
             points[..., axis] = table[name]
         points = points.reshape(-1, 3)
         finite = np.isfinite(points).all(1)
-        columns = {name: table[name].reshape(-1)[finite] for name in table.dtype.names if name not in "xyz"}
+        columns = {name: table[name].reshape(-1)[finite] for name in table.dtype.names or () if name not in "xyz"}
         stamp = stamp_ns(msg.header)
         return Scan(
             points[finite],

@@ -23,12 +23,12 @@ def corners(grey: np.ndarray, *, far: int, near: int, horizon: float) -> np.ndar
     shrink = 2 if grey.shape[0] > 300 and grey.shape[1] > 2 * MARGIN_PX else 1
     small = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA) if shrink > 1 else grey
     split = int(np.clip(horizon / shrink, 0, small.shape[0]))
-    found = [np.zeros((0, 2), np.float32)]
+    found: list[np.ndarray] = [np.zeros((0, 2), np.float32)]
     for top, part, count, quality in ((0, small[:split], far, 0.003), (split, small[split:], near, 0.001)):
         if min(part.shape) > 2 * MARGIN_PX:
             points = cv2.goodFeaturesToTrack(part, count, quality, 5, blockSize=3)
             if points is not None:
-                found.append(points.reshape(-1, 2) + np.float32([0, top]))
+                found.append(points.reshape(-1, 2) + np.array([0, top], np.float32))
     # Pixel centres lie at integers.
     return (np.concatenate(found) * shrink + (shrink - 1) / 2).astype(np.float32)
 

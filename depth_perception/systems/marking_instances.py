@@ -150,7 +150,8 @@ def _instance(
     inner = np.zeros((high - low)[::-1], np.uint8)
     cv2.drawContours(inner, [(pixels - low).astype(np.int32) for pixels in sources[:1]], -1, 1, cv2.FILLED)
     mean = cv2.mean(confidence[window], inner & of_kind[window])[0]
-    return Instance(kind, float(mean), rings, (int(low[0]), int(low[1]), *(int(v) for v in high - low))), sources
+    x, y, width, height = (int(v) for v in (*low, *(high - low)))
+    return Instance(kind, float(mean), rings, (x, y, width, height)), sources
 
 
 def _placed(

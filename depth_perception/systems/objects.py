@@ -44,7 +44,7 @@ class Config:
 
     modality: Literal["auto", "both", "image", "cloud"] = "auto"
     min_score: float = ranged(0.3, 0.001, 1)
-    max_objects: int = ranged(100, 1, 1000)  # type: ignore[assignment]
+    max_objects: int = ranged(100, 1, 1000)
     max_scan_age_s: float = ranged(0.25, 0.01, 10)
     max_image_age_s: float = ranged(0.3, 0.01, 10)
     ground_m: float = ranged(0.0, -10, 10)

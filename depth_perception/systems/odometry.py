@@ -144,7 +144,7 @@ class Odometry:
         road: (3,) n with n . X = 1 on the road, camera frame, where a scan showed it (`Depth.road`); the ruler of the steps from here.
         """
         refining = self._config.refine and depth is not None
-        view = self._refinement.view(frame.image, frame.calibration, depth, road) if refining else None
+        view = self._refinement.view(frame.image, frame.calibration, depth, road) if refining and depth is not None else None
         image = prepare(frame.image, height=self._height, width=self._width) if network_input is None else network_input
         now = _Seen(image, frame.stamp_ns, frame.calibration, scale, view)
         known = len(self._seen) == len(self._inputs)  # whether the motion up to the last image is
