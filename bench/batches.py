@@ -61,7 +61,7 @@ def plain(bag: str, *, topics: tuple[str, str], calibration: Calibration, height
     with Reader(bag) as reader:
         connections = [connection for connection in reader.connections if connection.topic in topics]
         for connection, _, raw in reader.messages(connections):
-            message = store.deserialize_cdr(raw, connection.msgtype)
+            message: Any = store.deserialize_cdr(raw, connection.msgtype)
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
             if connection.topic == topics[0]:
                 image = message.data.reshape(message.height, message.width, 3)
@@ -71,7 +71,7 @@ def plain(bag: str, *, topics: tuple[str, str], calibration: Calibration, height
             else:
                 layout = np.dtype({"names": ["x", "y", "z"], "formats": [np.float32] * 3, "itemsize": message.point_step,
                                    "offsets": [field.offset for name in "xyz" for field in message.fields if field.name == name]})
-                cloud = np.frombuffer(message.data, layout)
+                cloud: Any = np.frombuffer(message.data, layout)
                 clouds.append((stamp, np.stack([cloud["x"], cloud["y"], cloud["z"]], 1)))
     K = scaled(calibration.K, calibration.width, calibration.height, width, height)
     for first in range(1, windows + 1, batch):

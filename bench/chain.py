@@ -10,6 +10,7 @@ time when the depth is in its callback. Less the node's own time in its engine f
 ways, decoding, resizing, making messages, waiting. All three have the transport of the node under test:
 
     ours                drive, systems:=depth, the shipped Fast DDS profile (config/fastdds_loopback.xml)
+    ours_network_size   the same with depth.size:=network: the depth is published as large as the network's
     tutorial_default    bench/tutorial/depth_node.py, Fast DDS as it comes
     tutorial_profile    the same node with our profile
     tutorial_assign     the same with our profile, and `data = bytes` instead of cv_bridge's way (only when asked for)
@@ -47,7 +48,8 @@ from depth_perception.report.bench import machine, percentiles
 
 ROOT = Path(__file__).resolve().parents[1]
 T_CAMERA_LIDAR = "[0.0, -0.08, -0.27, 0.5, -0.5, 0.5, 0.5]"  # x forward to z forward, the LiDAR above and behind, as KITTI's
-WHO = ("ours", "tutorial_default", "tutorial_profile", "tutorial_assign")
+OURS = {"ours": "image", "ours_network_size": "network"}  # depth.size
+WHO = ("ours", "ours_network_size", "tutorial_default", "tutorial_profile", "tutorial_assign")
 
 
 def environment(*, profile: bool) -> dict[str, str]:
@@ -63,8 +65,8 @@ def environment(*, profile: bool) -> dict[str, str]:
 def node_command(who: str, folder: Path, *, clouds: bool) -> list[str]:
     """How the node under test is started."""
     model = models.load(models.shipped())
-    if who == "ours":
-        parameters = {"systems": "depth", "model": str(model.path.resolve())}
+    if who in OURS:
+        parameters = {"systems": "depth", "model": str(model.path.resolve()), "depth.size": OURS[who]}
         if clouds:
             parameters["input.T_camera_lidar"] = T_CAMERA_LIDAR
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
@@ -171,7 +173,7 @@ def row(who: str, *, rate: float, size: str, seconds: float, clouds: bool) -> di
     """One node at one rate and size."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        latency = ("--latency", "drive/latency_ms") if who == "ours" else ()
+        latency = ("--latency", "drive/latency_ms") if who in OURS else ()
         commands = {
             "listener": _module("bench.chain_listener", *latency, report=folder / "listener.json"),
             "node": node_command(who, folder, clouds=clouds),
@@ -183,7 +185,7 @@ def row(who: str, *, rate: float, size: str, seconds: float, clouds: bool) -> di
             for name in ("node", "listener"):
                 run.end(name)
             sent, heard = run.report("publisher"), run.report("listener")
-            stages = heard["stages"] if who == "ours" else run.report("node")
+            stages = heard["stages"] if who in OURS else run.report("node")
             usage = run.usage(sent["begun_ns"], sent["ended_ns"])
     return {"rate_hz": rate, "size": size, "who": who, "clouds": clouds} | figures(sent, heard["arrivals"], stages) | usage
 
@@ -244,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 30.0, 60.0], metavar="HZ")
     parser.add_argument("--sizes", type=_size, nargs="+", default=["1242x375", "1920x1080"], metavar="WIDTHxHEIGHT")
     parser.add_argument("--seconds", type=float, default=18.0, help="measured, of each row")
-    parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO[:3]))
+    parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO[:4]))
     parser.add_argument("--clouds", action="store_true", help="a LiDAR of 120 k points at 10 Hz beside the camera")
     parser.add_argument("--out", default="out/bench")
     parser.add_argument("--docs", help="Markdown file whose tables are written anew; see bench.chain_table")

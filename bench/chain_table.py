@@ -19,6 +19,7 @@ from depth_perception.model import write_atomically
 BEGIN, END = "<!-- written by bench.chain: begin -->", "<!-- written by bench.chain: end -->"
 NAMES = {
     "ours": "**ours**",
+    "ours_network_size": "ours, `depth.size: network`",
     "tutorial_default": "tutorial, Fast DDS as it comes",
     "tutorial_profile": "tutorial, our profile",
     "tutorial_assign": "tutorial, our profile, `data = bytes`",
@@ -95,6 +96,9 @@ def _stages(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
     stages = dict.fromkeys(name for row in shown for name in row["stages_ms"] if name != "total")
     head = [f"p50 ms at {rate:g} Hz", *(f"{NAMES[row['who']]} {row['size']}" for row in shown)]
     lines = [[name, *(_median(row["stages_ms"].get(name)) for row in shown)] for name in stages]
+    inside = [f"{row['stages_ms']['total']['p50'] - sum(row['stages_ms'][name]['p50'] for name in stages if name in row['stages_ms']):.2f}"
+              if "total" in row["stages_ms"] else "" for row in shown]
+    lines.append(["from thread to thread", *inside])
     waiting = [f"{row['whole_ms']['p50'] - row['stages_ms']['total']['p50']:.2f}" if "total" in row["stages_ms"] else "" for row in shown]
     lines.append(["on the way in and out", *waiting])
     lines.append(["whole", *(_median(row["whole_ms"]) for row in shown)])

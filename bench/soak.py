@@ -35,6 +35,8 @@ from typing import Any
 
 import numpy as np
 
+from depth_perception.memory import spare_the_collector
+
 ROOT = Path(__file__).resolve().parents[1]
 MOST_MB_PER_H, MOST_P99_RATIO, MOST_MB_PER_CYCLE = 1.0, 1.1, 0.05
 # When in a minute something happens, as shares of it: [from, to) of a silence; the moment of a change.
@@ -66,7 +68,7 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     sensor = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     node, latched = rclpy.create_node("car"), {}
-    names = {topics.image: "image", topics.camera_info: "camera_info", topics.points: "points"}
+    names = {str(topics.image): "image", str(topics.camera_info): "camera_info", str(topics.points): "points"}
     publishers = {name: node.create_publisher(message_class(source.topics[topic][0]), name, sensor) for topic, name in names.items()}
     said: dict[str, list[bytearray]] = {name: [] for name in publishers}
     for topic, _, _, raw in source.messages(list(names)):
@@ -267,6 +269,7 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
         observer = drive.observer
         drive.until(lambda: observer.active, "the node to become active")
         drive.set("depth.max_depth_m", CHANGED["depth.max_depth_m"][1])  # the client and the service have met before the car starts
+        spare_the_collector()
         drive.start_car(rate=rate, seconds=minutes * minute_s, minute_s=minute_s)
         drive.until(lambda: observer.depth_stamps, "the first depth")
         begun, last_look, changes, answers, said = time.monotonic(), 0.0, 0, [], 0
@@ -309,7 +312,9 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
         "cpu_share": round((seen[-1]["cpu_s"] - seen[0]["cpu_s"]) / ((seen[-1]["at_ns"] - seen[0]["at_ns"]) * 1e-9), 3),
         "threads": [seen[0]["threads"], seen[-1]["threads"]], "files": [seen[0]["files"], seen[-1]["files"]],
     }
-    return {"results": rows, "summary": summary, "verdict": verdict(summary)}
+    thin = [seen[i] for i in np.unique(np.linspace(0, len(seen) - 1, min(len(seen), 200)).astype(int))]
+    series = [[round((row["at_ns"] - car["begun_ns"]) * 1e-9, 1), row["rss_mb"], row["anon_mb"]] for row in thin]
+    return {"results": rows, "summary": summary, "verdict": verdict(summary), "series": {"s, rss_mb, anon_mb": series}}
 
 
 def warmed_up(minutes: int) -> int:
@@ -358,15 +363,15 @@ def cycled(bag: str, *, cycles: int, systems: str = "depth odometry bev", model:
             seen.append(looked_at(drive.node.pid))
             if (cycle + 1) % 10 == 0:
                 say(f"{cycle + 1} of {cycles} cycles, RSS {seen[-1]['rss_mb']:.1f} MB")
-    warm = min(max(cycles // 5, 1), cycles - 1)  # malloc's holes find their sizes
+    warm = cycles // 2  # until then malloc's holes find their sizes
     later = seen[warm:]
-    summary = {
+    summary: dict[str, Any] = {
         "cycles": cycles, "warm_up_cycles": warm, "answers": len(times["answer"]),
         "mb_per_cycle": round(slope(np.arange(len(later)), np.array([row["rss_mb"] for row in later])), 4),
         **{name: [seen[0][name], later[0][name], seen[-1][name]] for name in ("rss_mb", "anon_mb", "threads", "files")},
         "median_s": {name: round(float(np.median(each)), 3) for name, each in times.items()},
     }
-    return {"summary": summary, "verdict": {
+    return {"summary": summary, "series": {"rss_mb": [row["rss_mb"] for row in seen]}, "verdict": {
         f"RSS grows by less than {MOST_MB_PER_CYCLE:g} MB a cycle": not summary["mb_per_cycle"] >= MOST_MB_PER_CYCLE,
         "no thread or file left behind": all(summary[name][2] <= summary[name][1] for name in ("threads", "files")),
     }}

@@ -5,7 +5,7 @@
 It is what `bench.chain` compares us with, so it leaves nothing out that a tutorial has, and adds nothing slow that it has not: a reliable
 subscription with a queue of ten, the callback does all the work, rclpy.spin. `from_message` and `to_message` do what cv_bridge's Python
 does today (imgmsg_to_cv2, cv2_to_imgmsg of Rolling and Jazzy), which no wheel has. Messages made without cv_bridge often say
-`message.data = array.tobytes()` instead, and rclpy then looks at every byte: `--assign`.
+`message.data = array.tobytes()` instead; before Jazzy, rclpy then looked at every byte: `--assign`.
 
 What a tutorial would not have is the record of its own times, by stamp, written when it is told to stop.
 """

@@ -49,13 +49,20 @@ def serialized_float_image(values: np.ndarray, stamp_ns: int, frame_id: str) -> 
 
 
 def depth_image(output: DepthOutput) -> bytes:
-    """Image 32FC1, serialised: depth in metres, NaN = none."""
-    return serialized_float_image(output.depth, output.stamp_ns, output.calibration.frame_id)
+    """Image 32FC1, serialised: depth in metres, NaN = none; the size is that of `depth.size`."""
+    values = output.cut if output.config.size == "network" else output.depth
+    return serialized_float_image(values, output.stamp_ns, output.calibration.frame_id)
 
 
 def confidence_image(output: DepthOutput) -> bytes:
-    """Image 32FC1, serialised: confidence 0..1."""
-    return serialized_float_image(output.confidence, output.stamp_ns, output.calibration.frame_id)
+    """Image 32FC1, serialised: confidence 0..1, of the depth image's size."""
+    values = output.network_confidence if output.config.size == "network" else output.confidence
+    return serialized_float_image(values, output.stamp_ns, output.calibration.frame_id)
+
+
+def depth_info(output: DepthOutput) -> CameraInfo:
+    """CameraInfo of the depth image, at its size."""
+    return camera_info(output.network_calibration if output.config.size == "network" else output.calibration, output.stamp_ns)
 
 
 def camera_info(calibration: Calibration, stamp_ns: int) -> CameraInfo:

@@ -347,7 +347,7 @@ class Perception(LifecycleNode):
     def _publish_depth(self, outputs: Outputs, output: DepthOutput) -> None:
         self._scale = scale = output.scale
         self._published["depth"] += outputs.send("depth", lambda: encode.depth_image(output))
-        outputs.send("info", lambda: encode.camera_info(output.calibration, output.stamp_ns))
+        outputs.send("info", lambda: encode.depth_info(output))
         outputs.send("confidence", lambda: encode.confidence_image(output))
         values = {"scale": scale.value, "sigma": scale.sigma, "inliers": scale.inliers, "points": scale.points}
         outputs.send("scale", lambda: encode.labelled(values))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from depth_perception.frame import Calibration, Frame, check_ranges, ranged
+from depth_perception.frame import BadInput, Calibration, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, lidar, road
 from depth_perception.geometry.cross_view import disagreement
 from depth_perception.systems import scale as scales
@@ -27,6 +28,7 @@ class Config:
     range_m: distance at which confidence has fallen to one half; monocular error grows with distance.
     disagreement: of this depth and the previous image's (see geometry.cross_view), at which confidence has fallen to 1/e.
     scan_points: about so many returns of a scan, evenly picked, are compared with the depth.
+    size: what is published: as large as the camera's image, or as the network's own, all that it knows in a tenth of the bytes.
     scale: how the metric scale is found.
     """
 
@@ -35,16 +37,19 @@ class Config:
     range_m: float = ranged(60.0, 1, 1000)
     disagreement: float = ranged(0.1, 0.001, 10)
     scan_points: int = ranged(8000, 100, 1_000_000)
+    size: Literal["image", "network"] = "image"
     scale: scales.Config = field(default_factory=scales.Config)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.size not in ("image", "network"):
+            raise BadInput(f"depth.size: wanted image or network, got {self.size!r}")
 
 
 @dataclass(frozen=True, eq=False)
 class DepthOutput:
     """Attributes:
-    depth: (H, W) float32 metres, NaN = none, the image's size and field of view.
+    cut: (h, w) float32 metres at the network's own size, NaN = none: scaled, and cut at the range.
     network_metres: (h, w) float32, what the network says by itself, at its own size, before the scale and the range.
     scale: the scalar between the network's metres and metres, and how sure it is.
     network_input: (1, 3, h, w) float32, an array or what makes itself one, kept for the systems that look at the same image.
@@ -53,7 +58,7 @@ class DepthOutput:
         image; None: nobody knows.
     """
 
-    depth: np.ndarray
+    cut: np.ndarray
     network_metres: np.ndarray
     scale: scales.Scale
     calibration: Calibration
@@ -69,8 +74,25 @@ class DepthOutput:
         return self.network_metres * np.float32(self.scale.value)
 
     @cached_property
+    def depth(self) -> np.ndarray:
+        """(H, W) float32 metres, NaN = none, the image's size and field of view."""
+        return self.in_view(self.cut)
+
+    @cached_property
     def confidence(self) -> np.ndarray:
-        """(H, W) float32 0..1: low at depth edges, where a smooth network must be wrong on one side, far away, and where the previous
+        """(H, W) float32 0..1, the image's size."""
+        return self.in_view(self.network_confidence)
+
+    @cached_property
+    def network_calibration(self) -> Calibration:
+        """Of a camera whose image is as large as the network's."""
+        height, width = self.cut.shape
+        K = camera.resize_K(self.calibration.K, from_size=(self.calibration.height, self.calibration.width), to_size=(height, width))
+        return replace(self.calibration, K=K, width=width, height=height)
+
+    @cached_property
+    def network_confidence(self) -> np.ndarray:
+        """(h, w) float32 0..1: low at depth edges, where a smooth network must be wrong on one side, far away, and where the previous
         image's depth, moved here, is another one: something moves by itself, or one of the two is wrong.
 
         Worked out when somebody asks: the depth is on its way by then.
@@ -83,11 +105,10 @@ class DepthOutput:
         doubt = step / self.config.edge_log
         if self.previous is not None:
             before, T_before_now = self.previous
-            K = camera.resize_K(self.calibration.K, from_size=(self.calibration.height, self.calibration.width), to_size=metres.shape)
+            K = self.network_calibration.K
             doubt += np.nan_to_num(disagreement(metres, before, K, T_before_now)) / np.float32(self.config.disagreement)
         confidence = np.exp(-doubt) / (1 + (metres / self.config.range_m) ** 2)
-        confidence = np.nan_to_num(confidence, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
-        return self.in_view(confidence)
+        return np.nan_to_num(confidence, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
 
     def in_view(self, values: np.ndarray) -> np.ndarray:
         """(h, w) float32 at the network's size -> (H, W) in the image's field of view."""
@@ -178,15 +199,13 @@ class Depth:
         if not self._scale.measured and _sees_a_scan(frame):
             scale = self.catch_up() or scale
         metres = network_metres * np.float32(scale.value)
-        # Cut at the network's size: none beside none, and a tenth of the work.
         cut = np.where((metres > 0) & (metres <= self._config.max_depth_m), metres, np.float32(np.nan))
-        depth = cv2.resize(cut, (calibration.width, calibration.height), interpolation=cv2.INTER_LINEAR)
         done = time.perf_counter()
         timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": (done - inferred) * 1e3}
         before, self._network_metres = self._network_metres, network_metres
         # At one scale: a scale that was just found out is nobody's disagreement.
         previous = None if before is None or T_previous_now is None else (before * np.float32(scale.value), T_previous_now)
-        return DepthOutput(depth, network_metres, scale, calibration, frame.stamp_ns, image, timing, self._config, previous)
+        return DepthOutput(cut, network_metres, scale, calibration, frame.stamp_ns, image, timing, self._config, previous)
 
     def _in_view(self, frame: Frame, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """(h, w) LiDAR depth where a return falls into the image, NaN elsewhere, and K of that size."""

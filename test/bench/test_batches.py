@@ -56,12 +56,19 @@ def test_of_two_returns_in_a_pixel_the_nearer_one_counts():
     assert depth[3, 4:6].tolist() == [5, 10]
 
 
-def test_the_bench_writes_what_it_prints(short_bag, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["batches", "--bag", str(short_bag), "--size", "64x32", "--rounds", "1", "--train-steps", "0",
-                                      "--out", str(tmp_path)])
-    code = batches.main()
-    said, made = capsys.readouterr().out, json.loads((tmp_path / "batches.json").read_text())
-    assert made["name"] == "batches"
-    assert {"machine", "versions", "commit", "results", "ratio", "differences", "verdict"} <= set(made)
-    assert code == (not all(made["verdict"].values()))
-    assert "held: the batches are the same" in said.splitlines()
+@pytest.mark.parametrize("ratio", [5.0, 3.0])
+def test_the_bench_writes_what_it_prints_and_fails_with_its_verdict(short_bag, tmp_path, monkeypatch, capsys, ratio):
+    row = {"who": "plain", "epoch_s": 2.0, "cpu_s": 1.5, "ms_per_batch": 20.0, "windows": 19, "batches": 5}
+    raced = {"results": [row], "ratio": {"first_epoch": 0.5, "later_epochs": ratio, "epochs_until_4": None},
+             "differences": {"image": 0.0, "K": 0.0, "same_depth": 1.0}}
+    asked = []
+    monkeypatch.setattr(batches, "race", lambda bag, **options: asked.append((bag, options)) or raced)
+    monkeypatch.setattr(sys, "argv", ["batches", "--bag", str(short_bag), "--size", "64x32", "--batch", "4", "--rounds", "1",
+                                      "--train-steps", "0", "--out", str(tmp_path)])
+    assert batches.main() == (ratio < 4)
+    assert asked == [(str(short_bag), {"height": 32, "width": 64, "batch": 4, "rounds": 1, "epochs": 100})]
+    said, made = capsys.readouterr().out.splitlines(), json.loads((tmp_path / "batches.json").read_text())
+    assert {"name", "machine", "versions", "commit", "verdict"} <= set(made)
+    assert {name: made[name] for name in raced} == raced
+    assert "plain           2.000         1.500       20.00" in said
+    assert f"{'held' if ratio > 4 else 'NOT HELD'}: at least 4 times as fast once the bag is read" in said

@@ -80,6 +80,7 @@ def test_the_table_tells_ratio_drops_and_cpu(tmp_path):
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| 30 | tutorial, Fast DDS as it comes | 30.00 / 31.00 / 32.00 | 15.0 | 39.00 | 9.00 | 1 of 540 | 0 | 50% | 123 |" in text
+    assert "| from thread to thread | 7.00 | 7.00 |" in text
     assert "| on the way in and out | 2.00 | 2.00 |" in text
     assert "0.05 of a core" in text
     chain_table.write(page, measured(row("ours", 2.0)))  # and again

@@ -11,7 +11,7 @@ from pathlib import Path
 import depth_perception
 
 OURS = str(Path(depth_perception.__file__).parent)
-DEEP = 6  # callers that are remembered: what numpy, queue or rclpy keep for us is ours
+DEEP = 4  # callers that are remembered: what numpy, queue or rclpy keep for us is ours
 
 
 def started():

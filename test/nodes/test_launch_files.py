@@ -392,7 +392,8 @@ def test_a_car_s_file_starts_the_nodes_of_each_camera(launch, tiny_model: Path, 
             bag.write("/rear/image_raw/compressed", messages.compressed_image(jpeg, "jpeg", stamp_ns=stamp, frame_id="camera"), stamp)
     file, out = tmp_path / "drive.yaml", tmp_path / "out"
     assert main(["setup-car", str(tmp_path / "bag"), "--out", str(file)]) == 0
-    process = launch("replay.launch.py", f"bag:={tmp_path / 'bag'}", f"out:={out}", f"params_file:={file}", f"model:={tiny_model}", "rate:=0.25")
+    named = f"bag:={tmp_path / 'bag'}", f"out:={out}", f"params_file:={file}", f"model:={tiny_model}"
+    process = launch("replay.launch.py", *named, "rate:=0.25")
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     counts = {topic: count for topic, (_, count) in Bag(out).topics.items()}

@@ -78,7 +78,7 @@ def systems(tiny_model):
 
 
 def test_from_bytes_to_messages_nothing_grows(tiny_model, tracing):
-    check(grown_by(systems(tiny_model), warm_up=30, frames=60), 60)
+    check(grown_by(systems(tiny_model), warm_up=14, frames=42), 42)
 
 
 def test_a_system_that_keeps_one_number_of_every_frame_is_found(tiny_model, tracing, monkeypatch):
@@ -89,10 +89,10 @@ def test_a_system_that_keeps_one_number_of_every_frame_is_found(tiny_model, trac
     names = {"kept": kept, "real": real}
     exec(kept_by, names)
     monkeypatch.setattr(decode.Pairing, "newest_before", names["leaky"])
-    grown = grown_by(step, warm_up=5, frames=30)
-    assert len(kept) == 35
+    grown = grown_by(step, warm_up=5, frames=15)
+    assert len(kept) == 20
     with pytest.raises(AssertionError, match=r"decode/leaky\.py"):
-        check(grown, 30)
+        check(grown, 15)
 
 
 def test_an_array_that_numpy_allocates_counts_for_the_line_that_keeps_it(tracing):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from worlds import CALIBRATION, SIZE, frame, true_depth
 
+from depth_perception.frame import BadInput
 from depth_perception.geometry import pose
 from depth_perception.systems.depth import Config, Depth
 from depth_perception.systems.network_input import focal_ratio, prepare
@@ -159,3 +160,17 @@ def test_a_scan_shows_the_road_to_those_who_measure_by_it():
     depth.step(frame(stamp_ns=2))
     depth.reset()
     assert depth.road is None
+
+
+def test_the_network_s_own_size_holds_all_that_it_knows():
+    large, small = (system(true_depth(size=NETWORK), config=Config(size=size)).step(frame(with_scan=False)) for size in ("image", "network"))
+    np.testing.assert_array_equal(large.depth, small.depth)
+    np.testing.assert_array_equal(large.confidence, small.confidence)
+    assert small.cut.shape == small.network_confidence.shape == NETWORK
+    calibration = small.network_calibration
+    assert (calibration.height, calibration.width) == NETWORK
+    # The point that a pixel's middle looks at is the same: half the focal length, half the way from the image's corner.
+    np.testing.assert_allclose(calibration.K[0, 0] * 2, CALIBRATION.K[0, 0])
+    np.testing.assert_allclose((calibration.K[:2, 2] + 0.5) * 2, CALIBRATION.K[:2, 2] + 0.5)
+    with pytest.raises(BadInput, match=r"depth\.size: wanted image or network, got 'small'"):
+        Config(size="small")

@@ -13,6 +13,7 @@ EXAMPLE = "python -m depth_perception setup-car drive.mcap --out drive.yaml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The car, where to write, and the topics where the choice is not the right one."""
     parser.add_argument("bag", nargs="?", help="rosbag2 directory, .mcap or .db3 file of a drive")
+    parser.add_argument("--bag", dest="bag_flag", metavar="BAG", help="the same, as other commands take it")
     parser.add_argument("--live", action="store_true", help="listen to the running car instead")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="with --live: for how long (default 5)")
     parser.add_argument("--out", default="drive.yaml", metavar="YAML", help="the file for the car (default drive.yaml)")
@@ -32,6 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.frame import BadInput
 
     out = Path(args.out)
+    if args.bag and args.bag_flag:
+        raise BadInput(f"setup-car: wanted one bag, got {args.bag} and {args.bag_flag}")
+    args.bag = args.bag or args.bag_flag
     if bool(args.bag) == args.live:
         raise BadInput("setup-car: wanted a bag, or --live" + (", got both" if args.live else ", got neither"))
     if not 1 <= args.seconds <= 60:
@@ -68,8 +72,6 @@ def _write(args: argparse.Namespace, out: Path, bag: object, silent: dict[str, s
     general += [Finding("todo", "silent", f"{topic}: {lost.format(name)}") for topic, name in silent.items()]
     rows = [("", finding) for finding in general]
     for each in fitted:
-        if len(fitted) > 1:
-            general.append(Finding("note", "cameras", f"/{each.camera.namespace}: {each.camera.topics['image']}"))
         rows += [(each.camera.namespace, finding) for finding in each.findings]
     for namespace, finding in rows:
         place = f"/{namespace}: " if namespace else ""

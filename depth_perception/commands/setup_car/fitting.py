@@ -208,7 +208,9 @@ def _tf(fitted: Fitted, there: Sensors, *, is_first: bool) -> None:
     base = next((value for name, value, _ in fitted.lines if name == "input.base_frame"), None)
     parents = sorted(parent for parent, child in there.moving if child == base)
     if parents:
-        fitted.say("note", "TF", f"somebody moves {base} in {parents[0]} on /tf already: this odometry stays a topic (publish_tf: false)")
+        own = "; if that was this package's own drive, take the line out" if parents[0] == "odom" else ""
+        fitted.say("note", "TF", f"somebody moves {base} in {parents[0]} on /tf already: this odometry stays a topic "
+                   f"(publish_tf: false){own}")
         fitted.lines.append(("publish_tf", False, f"/tf has {parents[0]} -> {base} already"))
     elif not is_first:
         fitted.lines.append(("publish_tf", False, "the first camera's odometry moves the body"))
