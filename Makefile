@@ -11,7 +11,7 @@ TESTS = test
 VENV = .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
 PURE_VENV = .venv-pure-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # A tool that is missing would skip these; here nothing of them is even collected, so that nothing else skips in silence.
-IMPURE = nodes launch networks losses train world export test_export.py test_samples.py test_real_drive.py
+IMPURE = nodes launch networks losses train world export view bench docs test_export.py test_samples.py test_real_drive.py
 SUPPLY = requirements/ros-$(ROS).txt environment/install.sh environment/tf2_msgs.sh
 
 $(if $(wildcard requirements/ros-$(ROS).txt),,$(error ROS=$(ROS): wanted $(patsubst requirements/ros-%.txt,%,$(wildcard requirements/ros-*.txt))))
@@ -19,7 +19,7 @@ $(if $(wildcard requirements/ros-$(ROS).txt),,$(error ROS=$(ROS): wanted $(patsu
 # A sourced ROS installation, or another environment of ROS wheels, must not leak into ours.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test test-pure lint bench environment clean
+.PHONY: demo test test-pure lint docs bench bench-learn environment clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/drive.stamp
@@ -35,10 +35,20 @@ lint: $(VENV)/learn.stamp
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
 
+# The same pages as a site, in out/site.
+docs: $(VENV)/learn.stamp
+	$(VENV)/bin/python -m mkdocs build --strict --site-dir out/site
+
 bench: $(VENV)/drive.stamp
 	$(VENV)/bin/python -m depth_perception bench --out out/bench
+	$(VENV)/bin/python -m bench.chain --out out/bench
+	$(VENV)/bin/python -m bench.gate out/bench/chain.json
+	$(VENV)/bin/python -m bench.soak --minutes 10 --cycles 100 --out out/bench
 	$(VENV)/bin/python -m bench.record --rates 110 --seconds 60 --out out/bench
 	$(VENV)/bin/python -m bench.record --rates 60 --seconds 6 --kill 20 --cut 20 --out out/bench/killed
+
+bench-learn: $(VENV)/learn.stamp
+	$(VENV)/bin/python -m bench.batches --out out/bench
 
 environment: $(VENV)/learn.stamp
 

@@ -26,6 +26,7 @@ ROSDEP = {
     "lz4": None,
     "backports.zstd": None,  # comes with rosbags
 }
+MODULES = {"numpy": "numpy", "psutil": "psutil", "cv2": "opencv-python-headless", "yaml": "pyyaml"}  # as nodes import them -> pip's name
 ROS = re.compile(r"(\w+_msgs|std_srvs|\w+_interfaces|rclpy|launch|launch_ros|ament_index_python|tf2_\w+|cv_bridge|sensor_msgs_py)")
 
 
@@ -90,7 +91,8 @@ def test_every_ros_package_that_is_imported_is_named(package: ElementTree.Elemen
     ros = {name for name in imported if ROS.fullmatch(name)}
     assert {"rclpy", "sensor_msgs", "launch", "launch_ros", "tf2_msgs"} <= ros
     assert ros <= names(package, "exec_depend", "depend")
-    assert imported - ros - sys.stdlib_module_names == {"depth_perception", "numpy", "psutil"}
+    assert imported - ros - sys.stdlib_module_names <= {"depth_perception", *MODULES}
+    assert {MODULES[name] for name in imported & MODULES.keys()} <= ROSDEP.keys()
 
 
 def test_what_a_full_installation_offers_is_named(package: ElementTree.Element):

@@ -34,7 +34,7 @@ def camera_motion(image_a: np.ndarray, image_b: np.ndarray, points: np.ndarray, 
     cv2.setRNGSeed(0)
     xyz, pixels, K64 = chosen[good].astype(np.float64), after[good].astype(np.float64), np.asarray(K, np.float64)
     ok, rotation, translation, inliers = cv2.solvePnPRansac(
-        xyz, pixels, K64, None, iterationsCount=100, reprojectionError=1.5, confidence=0.999, flags=cv2.SOLVEPNP_EPNP)
+        xyz, pixels, K64, None, iterationsCount=100, reprojectionError=1.5, confidence=0.999, flags=cv2.SOLVEPNP_SQPNP)
     if not ok or inliers is None or len(inliers) < max(least, 0.3 * len(xyz)):
         return None
     rotation, translation = cv2.solvePnPRefineLM(xyz[inliers[:, 0]], pixels[inliers[:, 0]], K64, None, rotation, translation)

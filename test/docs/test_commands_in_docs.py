@@ -101,6 +101,7 @@ def parser_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def parse(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a module's own parser takes these arguments."""
     monkeypatch.setattr(sys, "argv", [module, *arguments])
+    monkeypatch.delitem(sys.modules, module, raising=False)
     try:
         if module == "depth_perception":
             main(arguments)
@@ -226,6 +227,7 @@ class Box:
         cv2.imwrite(str(self.folder / "photos" / "street.png"), np.full((96, 192, 3), 90, np.uint8))
         verb, *words = self.here(command.arguments)
         task = words[0] if verb in ("train", "evaluate", "predict") else ""
+        learned = words[words.index("--task") + 1] if "--task" in words else ""  # of the loop
         wanted = BAGS | ({"--target"} if task == "markings" else set())
         option = ""
         for word in words[1 if task else 0 :]:
@@ -238,7 +240,7 @@ class Box:
                 (self.folder / word / "metadata.yaml").unlink()
             elif option in MODELS and not (self.folder / word).exists():
                 of_verb = "markings" if verb == "map-markings" else task if task in ("objects", "markings") else "depth"
-                init = "contrast" if task == "objects" else "depth"
+                init = "contrast" if task == "objects" else learned or "depth"
                 self.supply_model(word, {"--model": of_verb, "--init": init}.get(option, MODELS[option]))
                 if verb == "compile":
                     assert main(["export", "--model", word, "--precision", "fp32,fp16"]) == 0

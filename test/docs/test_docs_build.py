@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pkgutil
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import browser
 import pytest
 
 from depth_perception import commands
@@ -108,6 +113,43 @@ def test_a_sentence_can_be_searched_for(site: Path):
     index = (site / "search" / "search_index.json").read_text()
     assert "nobody publishes it" in index
     assert "going on from the last good state" in index
+
+
+class Silent(SimpleHTTPRequestHandler):
+    """Serves, and says nothing of it."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served, on this machine alone."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_reader_finds_a_sentence_in_a_browser(address: str, tmp_path: Path):
+    if browser.program() is None:
+        pytest.skip(f"needs one of {', '.join(browser.NAMES)}")
+    reader = browser.Browser(tmp_path)
+    try:
+        reader.open(f"{address}/index.html")
+        assert reader.value("document.querySelector('h1').innerText").startswith("Quick start")
+        reader.value("(() => { const field = document.querySelector('[data-md-component=search-query]'); field.focus();"
+                     " field.value = 'nobody publishes it'; field.dispatchEvent(new Event('input')) })()")
+        found = "[...document.querySelectorAll('.md-search-result__link')].map(link => link.getAttribute('href')).join(' ')"
+        reader.until(lambda: "troubleshooting" in reader.value(found), "the search to find it")
+        assert reader.complaints == []
+        assert {urlsplit(each).netloc for each in reader.requested if urlsplit(each).scheme == "http"} == {urlsplit(address).netloc}
+        assert not [each for each in reader.requested if urlsplit(each).scheme == "https"]
+    finally:
+        reader.close()
 
 
 def test_a_broken_link_ends_the_build(tmp_path: Path):

@@ -5,6 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="compares with the network's forms, which needs torch")
+
 from test_odometry_system import SIZES, TENTH, coded, path, perfect
 from worlds import T_BASE_CAMERA, frame
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="compares with the network's classes, which needs torch")
+
 from depth_perception.frame import BadInput
 from depth_perception.model import share_directory
 from depth_perception.networks import markings
