@@ -144,8 +144,8 @@ class Inputs:
 
     @property
     def received(self) -> int:
-        """Images that arrived."""
-        return self._images.put_count
+        """Images that were sent to this node, as far as anyone can tell."""
+        return self._images.put_count + self._image.gaps.missed
 
     @property
     def calibrated(self) -> bool:
@@ -154,8 +154,8 @@ class Inputs:
 
     @property
     def dropped(self) -> int:
-        """Images replaced by newer ones before anyone looked at them."""
-        return self._images.dropped
+        """Images replaced by newer ones before anyone looked at them, or lost on the way."""
+        return self._images.dropped + self._image.gaps.missed
 
     def served(self) -> None:
         """What was urgent about the last frame is done."""

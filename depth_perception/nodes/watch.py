@@ -26,8 +26,29 @@ def overridable(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
         raise BadInput(f"qos_overrides of {args[1]}: {' '.join(str(error).split())}") from None
 
 
+class Gaps:
+    """Messages that were published and never taken, by the publisher's numbers: replaced by newer ones, or lost on the way.
+
+    Where the middleware tells no numbers there are none; a step back or a leap is another publisher's.
+    """
+
+    LEAP = 1000
+
+    def __init__(self) -> None:
+        self.missed = 0
+        self._last: int | None = None
+
+    def see(self, number: int | None) -> None:
+        """The number of a message that was taken."""
+        if number is None:
+            return
+        if self._last is not None and 0 < number - self._last - 1 < self.LEAP:
+            self.missed += number - self._last - 1
+        self._last = number
+
+
 class Watch:
-    """One subscription. topic: its resolved name.
+    """One subscription. topic: its resolved name. gaps: what of it was never taken, of a subscription `apart`.
 
     apart: the executor leaves its messages alone, a `Listener` calls `take`. serialized: the callback gets bytes.
     """
@@ -46,6 +67,7 @@ class Watch:
         self._node, self._type, self._callback = node, message_type, callback
         self.topic = node.resolve_topic_name(topic)
         self._heard_at = time.monotonic()
+        self.gaps = Gaps()
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos)
         options: dict[str, Any] = {"event_callbacks": events, "raw": serialized}
         if apart:
@@ -57,7 +79,9 @@ class Watch:
         with self.subscription.handle:
             taken = self.subscription.handle.take_message(self._type, self.subscription.raw)
         if taken is not None:
-            self._on_message(taken[0])
+            message, about = taken
+            self.gaps.see(about.get("publication_sequence_number"))
+            self._on_message(message)
 
     def close(self) -> None:
         """Unsubscribes."""
