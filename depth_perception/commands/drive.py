@@ -23,7 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", help="folder for pictures and a report")
     parser.add_argument("--json", help="write the summary here")
     parser.add_argument("--no-metrics", action="store_true", help="do not score, only drive")
+    add_view_arguments(parser)
     add_topic_arguments(parser)
+
+
+def add_view_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a drive is shown while it lasts; `demo` has them, too."""
+    parser.add_argument("--view", action="store_true", help="show it in a browser, until Ctrl-C")
+    parser.add_argument("--view-port", type=int, metavar="PORT", help="show it on 127.0.0.1:PORT (0: any free port), and open no browser")
+    parser.add_argument("--view-file", metavar="FILE.rrd", default="", help="write what a view shows into a file, as well or instead")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,12 +41,19 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.commands.evaluate import reader_options
     from depth_perception.frame import BadInput
     from depth_perception.model import as_json, write_atomically
+    from depth_perception.nodes.viewing import View, Viewing
     from depth_perception.report.drive import rehearse_and_score
 
     if not 0 < args.rate < 1000:
         raise BadInput(f"--rate: wanted a positive speed, got {args.rate}")
-    text = as_json(rehearse_and_score(args, reader_options(args)))
-    print(text, end="")
-    if args.json:
-        write_atomically(Path(args.json), text)
+    view = None
+    if args.view or args.view_port is not None or args.view_file:
+        serve = args.view or args.view_port is not None
+        view = View(serve=serve, port=args.view_port or 0, browser=args.view_port is None, file=args.view_file)
+    with Viewing(view) as viewing:
+        text = as_json(rehearse_and_score(args, reader_options(args), viewing))
+        print(text, end="", flush=True)
+        if args.json:
+            write_atomically(Path(args.json), text)
+        viewing.keep()
     return 0

@@ -54,8 +54,11 @@ class Observer(Node):
         self.polygons: list[tuple[int, list[tuple[str, np.ndarray]]]] = []
         self.defects: list[tuple[int, list[str]]] = []
         self.base_frame = ""
+        # They have no stamp of their own: that of the newest depth goes with them.
         self.latencies: list[dict[str, float]] = []
+        self.latency_stamps: list[int] = []
         self.scales: list[dict[str, float]] = []
+        self.scale_stamps: list[int] = []
         self.status: dict[str, str] = {}
         self.level, self.message = DiagnosticStatus.OK, ""
         self._status_name = f"{namespace}/{node}: perception"
@@ -117,16 +120,13 @@ class Observer(Node):
         self.grid_count += 1
 
     def _on_odometry(self, message: Odometry) -> None:
-        p, q = message.pose.pose.position, message.pose.pose.orientation
         self.base_frame = message.child_frame_id
-        self.trajectory.append(
-            (decode.stamp_ns(message.header), pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])))
-        )
+        self.trajectory.append((decode.stamp_ns(message.header), pose_of(message)))
 
     def _on_objects(self, message: MarkerArray) -> None:
         stamp_ns = decode.stamp_ns(message.markers[0].header)
         cubes = [marker for marker in message.markers if marker.action == Marker.ADD and marker.type == Marker.CUBE]
-        self.objects.append((stamp_ns, [_box(cube) for cube in cubes]))
+        self.objects.append((stamp_ns, [box_of(cube) for cube in cubes]))
 
     def _on_mask(self, message: Image) -> None:
         stamp_ns = decode.stamp_ns(message.header)
@@ -143,10 +143,15 @@ class Observer(Node):
         self.defects.append((decode.stamp_ns(message.markers[0].header), found))
 
     def _on_latency(self, message: Float32MultiArray) -> None:
-        self.latencies.append(_named(message))
+        self.latencies.append(named(message))
+        self.latency_stamps.append(self._newest())
+
+    def _newest(self) -> int:
+        return self.depth_stamps[-1] if self.depth_stamps else 0
 
     def _on_scale(self, message: Float32MultiArray) -> None:
-        self.scales.append(_named(message))
+        self.scales.append(named(message))
+        self.scale_stamps.append(self._newest())
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -155,13 +160,20 @@ class Observer(Node):
                 self.level, self.message = status.level, status.message
 
 
-def _box(cube: Marker) -> Box3D:
+def pose_of(message: Odometry) -> np.ndarray:
+    """(4, 4) T_odom_base of an Odometry."""
+    p, q = message.pose.pose.position, message.pose.pose.orientation
+    return pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
+
+
+def box_of(cube: Marker) -> Box3D:
+    """The box that a cube of `objects` stands for."""
     p, q, size = cube.pose.position, cube.pose.orientation, cube.scale
     yaw = 2 * float(np.arctan2(q.z, q.w))
     score = (cube.color.a - 0.25) / 0.5
     return Box3D(cube.ns, float(np.clip(score, 0, 1)), np.array([p.x, p.y, p.z]), np.array([size.x, size.y, size.z]), yaw)
 
 
-def _named(message: Any) -> dict[str, float]:
+def named(message: Any) -> dict[str, float]:
     """A labelled Float32MultiArray as a dict."""
     return dict(zip((dimension.label for dimension in message.layout.dim), message.data, strict=True))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +39,7 @@ def rehearse(
     rate: float = 1.0,
     stamp_now: bool = False,
     parameters: dict[str, Any] | None = None,
+    listeners: Sequence[str] = (),
     progress: Callable[[int], object] = lambda done: None,
 ) -> Played:
     """Starts the `drive` node, waits until it is active, plays the bag, waits for the last answer, stops the node.
@@ -46,6 +47,7 @@ def rehearse(
     Args:
         observer: a spinning-ready `Observer`, made under the transport environment that the children inherit.
         topics: image, camera_info, points (None: the bag has no scans).
+        listeners: nodes besides `drive` that must listen to the image before the bag plays.
         progress: called with the number of depth images that have arrived.
     Raises:
         BadInput: the node or the player gave up; the sentence is theirs.
@@ -57,6 +59,7 @@ def rehearse(
     drive += [word for key, value in values.items() if value != "" for word in ("-p", f"{key}:={_yaml(value)}")]
     play = [sys.executable, "-m", "depth_perception.nodes.player", "--bag", bag, "--rate", str(rate), "--wait-for", names["image"]]
     play += ["--stamp-now"] * stamp_now + ["--topics", *names.values()]
+    play += ["--wait-for-nodes", "drive", *listeners] if listeners else []
     # What they say goes to files: a pipe that nobody reads would stop a talkative process.
     with tempfile.TemporaryFile("w+") as drive_says, tempfile.TemporaryFile("w+") as player_says, tempfile.TemporaryFile("w+") as played:
         processes = [subprocess.Popen(drive, stderr=drive_says)]

@@ -22,16 +22,15 @@ from depth_perception.evaluation.depth import DepthScore
 from depth_perception.evaluation.objects import ObjectsScore
 from depth_perception.evaluation.objects_offline import to_find
 from depth_perception.frame import BadInput, Calibration
-from depth_perception.geometry import lidar, pose
+from depth_perception.geometry import pose
 from depth_perception.geometry.grid import Grid
-from depth_perception.report import objects, page, pictures
-from depth_perception.systems import palette
-from depth_perception.systems.odometry import T_BODY_OPTICAL
+from depth_perception.nodes.viewing import Viewing
+from depth_perception.report import drive_page
 
 SCORED = 60  # so many of a drive's depth images and clouds are kept, evenly spread, for scoring and pictures
 
 
-def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dict[str, Any]:
+def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewing: Viewing) -> dict[str, Any]:
     """What `drive` and `demo` do: play, listen, score, draw. reading: keyword arguments of `bag.frames`. Returns the summary."""
     from depth_perception.nodes.rehearsal import make_observer, rehearse
 
@@ -46,22 +45,27 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any]) -> dic
     parameters |= _systems(args)
     with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
         observer = make_observer(Path(folder), keep_every=-(-images // SCORED), systems=args.systems)
+        played_topics = {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points}
+        compressed = image_type.endswith("CompressedImage")
+        inputs = {name: value for name, value in parameters.items() if name.startswith("input.")} | {"input.compressed": compressed}
+        viewers = viewing.start({name: topic for name, topic in played_topics.items() if topic}, inputs)
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
             played = rehearse(
                 observer,
                 str(args.bag),
-                {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points},
-                compressed=image_type.endswith("CompressedImage"),
+                played_topics,
+                compressed=compressed,
                 model=str(model.path.resolve()),
                 rate=args.rate,
                 parameters=parameters,
+                listeners=viewers,
                 progress=lambda done: bar.update(done - bar.n),
             )
         summary = _figures(observer, played, topics.image)
         if not args.no_metrics:
             summary["metrics"] = _metrics(args, model, observer, reader, reference, reading)
         if args.out:
-            _draw(args, observer, summary, reader, reference)
+            drive_page.write(args, observer, summary, reader, reference)
         observer.destroy_node()
     return summary
 
@@ -214,79 +218,3 @@ def _objects(observer: Any, reader: bags.FrameReader) -> dict[str, Any]:
     except BadInput as error:
         return {"not_scored": str(error)}
     return score.result()
-
-
-def _draw(
-    args: argparse.Namespace, observer: Any, summary: dict[str, Any], reader: bags.FrameReader, reference: references.Reference | str
-) -> None:
-    """Pictures of a few moments, the trajectory, and the page."""
-    out = Path(args.out)
-    depths, confidences, clouds, grids, masks = (observer.kept(name) for name in ("depth", "confidence", "cloud", "grid", "mask"))
-    boxes = dict(observer.objects)
-    stamps = sorted(set(depths) & set(clouds))
-    chosen = set(stamps[:: max(len(stamps) // 4, 1)][1:5] or stamps[:1])
-    shown: list[tuple[Path, str]] = []
-    for frame in reader:
-        if frame.stamp_ns not in chosen:
-            continue
-        image = np.ascontiguousarray(frame.image)
-        rows = [image, pictures.colour_depth(depths[frame.stamp_ns])]
-        scan = None
-        if frame.scan is not None and frame.calibration.T_camera_lidar is not None:
-            rows.insert(1, pictures.draw_sparse(image, lidar.depth_image(frame.scan, frame.calibration)))
-            T = T_BODY_OPTICAL if frame.calibration.T_base_camera is None else frame.calibration.T_base_camera
-            scan = pose.transform(T, lidar.in_camera(frame.scan, frame.calibration))
-        if frame.stamp_ns in confidences:
-            grey = (np.asarray(confidences[frame.stamp_ns]) * 255).astype(np.uint8)
-            rows.append(np.repeat(grey[..., None], 3, 2))
-        name = f"{frame.stamp_ns}"
-        pictures.save(out / f"depth_{name}.jpg", np.concatenate(rows))
-        shown.append((out / f"depth_{name}.jpg", "image, LiDAR (if any), depth (bright is near), confidence"))
-        pictures.save(out / f"bev_{name}.png", pictures.from_above(np.asarray(clouds[frame.stamp_ns]), reference=scan))
-        shown.append((out / f"bev_{name}.png", "from above: camera-only cloud coloured by height, LiDAR grey, the car white"))
-        if frame.stamp_ns in boxes:
-            pictures.save(out / f"objects_{name}.jpg", objects.over_camera(image, frame.calibration, boxes[frame.stamp_ns]))
-            shown.append((out / f"objects_{name}.jpg", "objects over the camera's image"))
-        if frame.stamp_ns in masks:
-            pictures.save(out / f"markings_{name}.jpg", palette.overlay(image, np.asarray(masks[frame.stamp_ns])))
-            shown.append((out / f"markings_{name}.jpg", "road markings over the camera's image"))
-        if frame.stamp_ns in grids:
-            pictures.save(out / f"grid_{name}.png", pictures.grid_picture(grids[frame.stamp_ns]))
-            shown.append((out / f"grid_{name}.png", "occupancy grid: black occupied, white free, grey unknown"))
-    if observer.trajectory:
-        paths = {"odometry": np.stack([T[:3, 3] for _, T in observer.trajectory])}
-        if not isinstance(reference, str):
-            # Shown from its own first pose, in the body's axes; a reference of another frame on the car starts elsewhere on it.
-            seen = pose.inverse(reference.poses[0]) @ reference.poses
-            paths[f"reference ({reference.source})"] = (
-                seen[:, [2, 0, 1], 3] * [1, -1, -1] if reference.frame == "camera" else seen[:, :3, 3]
-            )
-        pictures.save(out / "trajectory.png", pictures.trajectories(paths, "where the car went"))
-        shown.insert(0, (out / "trajectory.png", "odometry from the camera against the reference poses"))
-    page.write(out / "report.html", title=f"Drive: {Path(args.bag).name}", tables=_tables(summary), pictures=shown, summary=summary)
-
-
-def _tables(summary: dict[str, Any]) -> dict[str, list[list[Any]]]:
-    """The figures a person looks for first."""
-    counts = [
-        ["", "in", "received", "dropped"],
-        ["depth", summary["frames_in"], summary["depth"]["received"], summary["depth"]["dropped"]],
-        ["odometry", summary["frames_in"], summary["odometry"]["received"], ""],
-        ["bev", summary["frames_in"], summary["bev"]["received"], ""],
-    ]
-    tables = {"What came out": counts}
-    depth = summary["metrics"].get("depth", {})
-    rows = [[name, *values.values()] for name, values in depth.items() if isinstance(values, dict) and "abs_rel" in values]
-    if rows:
-        first = next(values for values in depth.values() if isinstance(values, dict) and "abs_rel" in values)
-        tables["Depth"] = [["", *first.keys()], *rows]
-    odometry = summary["metrics"].get("odometry", {})
-    if "path_m" in odometry:
-        tables["Odometry"] = [list(odometry.keys()), list(odometry.values())]
-    by_range = summary["metrics"].get("bev", {}).get("by_range", {})
-    if by_range:
-        tables["Bird's-eye view, camera only"] = [
-            ["range", *next(iter(by_range.values())).keys()],
-            *([name, *row.values()] for name, row in by_range.items()),
-        ]
-    return tables

@@ -1,0 +1,112 @@
+"""The viewer beside a drive: a process that is started, waited for, kept open until Ctrl-C, and ended."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from depth_perception.frame import BadInput
+
+STARTS_S, ENDS_S = 40.0, 6.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Attributes:
+    serve: show it on a page of this machine. port: of the page; 0: any free one. browser: open one.
+    file: an .rrd file that gets it as well, or instead; empty: none.
+    """
+
+    serve: bool = True
+    port: int = 0
+    browser: bool = True
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise BadInput(f"--view-port: wanted a port from 0 to 65535, got {self.port}")
+        if self.file and not Path(self.file).absolute().parent.is_dir():
+            raise BadInput(f"--view-file: wanted a file in a folder that exists, got {self.file}")
+        if importlib.util.find_spec("rerun") is None:
+            raise BadInput("--view: needs rerun, which is not installed here: pip install 'depth_perception[view]'")
+
+
+class Viewing:
+    """`nodes.viewer` in a process of its own, as long as the `with` lasts. view: None starts nothing."""
+
+    def __init__(self, view: View | None) -> None:
+        self._view = view
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Viewing:
+        if self._view is not None:
+            # Or the viewer would stay behind; a shell starts what runs in its background deaf to Ctrl-C's signal.
+            self._before = {number: signal.signal(number, _interrupted) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._view is not None:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(ENDS_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def start(self, topics: dict[str, str], parameters: dict[str, Any]) -> list[str]:
+        """Starts the viewer in the graph of this process' environment, and waits until it shows; its node name, if there is one.
+
+        topics: image, camera_info, points -> topic. parameters: of nodes.inputs.Config, named input.*.
+        """
+        if self._view is None:
+            return []
+        view = self._view
+        values = {"serve": view.serve, "port": view.port, "browser": view.browser, "save": view.file} | parameters
+        command = [sys.executable, "-m", "depth_perception.nodes.viewer", "--ros-args", "--log-level", "warn"]
+        command += [word for name, topic in topics.items() for word in ("-r", f"{name}:={topic}")]
+        command += [word for key, value in values.items() if value != "" for word in ("-p", f"{key}:={_yaml(value)}")]
+        self._says, self._shows = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 # as long as the process
+        self._process = subprocess.Popen(command, stdout=self._shows, stderr=self._says, text=True)
+        end = time.monotonic() + STARTS_S
+        while not (line := _read(self._shows).strip()):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise BadInput((_read(self._says).strip().splitlines() or ["the viewer did not start"])[-1])
+            time.sleep(0.05)
+        print(line, file=sys.stderr, flush=True)
+        return ["viewer"]
+
+    def keep(self) -> None:
+        """Keeps the page open until Ctrl-C; where there is only a file, returns at once."""
+        if self._process is None or self._view is None or not self._view.serve:
+            return
+        print("the view stays open until Ctrl-C", file=sys.stderr, flush=True)
+        try:
+            if self._process.wait() != 0:
+                raise BadInput((_read(self._says).strip().splitlines() or ["the viewer died"])[-1])
+        except KeyboardInterrupt:
+            pass
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _read(file: Any) -> str:
+    file.seek(0)
+    return str(file.read())
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
