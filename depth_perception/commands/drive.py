@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from depth_perception.commands.evaluate import add_topic_arguments
 
     parser.add_argument("--bag", required=True, help="rosbag2 directory or .mcap file")
+    parser.add_argument("--config", metavar="YAML", help="the car's file, as setup-car writes it: topics, calibration, parameters")
     parser.add_argument("--model", help="model directory (default: the shipped student)")
     parser.add_argument("--systems", nargs="+", metavar="SYSTEM", default=["depth", "odometry", "bev"],
                         help="some of depth, odometry, bev, objects and markings (default: depth odometry bev)")
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0 < args.rate < 1000:
         raise BadInput(f"--rate: wanted a positive speed, got {args.rate}")
+    if args.config:
+        _follow_car_file(args)
     view = None
     if args.view or args.view_port is not None or args.view_file:
         serve = args.view or args.view_port is not None
@@ -57,3 +60,18 @@ def run(args: argparse.Namespace) -> int:
             write_atomically(Path(args.json), text)
         viewing.keep()
     return 0
+
+
+def _follow_car_file(args: argparse.Namespace) -> None:
+    """What the car's file says of topics and calibration, where no flag says otherwise. Raises BadInput."""
+    from depth_perception.frame import BadInput
+    from depth_perception.nodes.car_file import cameras
+
+    camera, *others = cameras(args.config)
+    if others or camera.namespace:
+        names = ", ".join(each.namespace for each in (camera, *others))
+        raise BadInput(f"--config: {args.config} is of the cameras {names}; a bag is driven by one, whose file has no namespaces")
+    args.image_topic = args.image_topic or camera.topics.get("image")
+    args.info_topic = args.info_topic or camera.topics.get("camera_info")
+    args.points_topic = args.points_topic or camera.topics.get("points")
+    args.calibration = args.calibration or camera.calibration or None

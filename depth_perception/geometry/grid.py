@@ -67,13 +67,15 @@ def thin(points: np.ndarray, *, voxel: float) -> np.ndarray:
     """Indices (M,) of one point per cube of `voxel` metres: the first of each, in order. points: (N, 3) metres."""
     if len(points) == 0:
         return np.zeros(0, np.int64)
-    cell = np.floor(points / voxel).astype(np.int64)
-    cell -= cell.min(0)
-    span = cell.max(0) + 1
-    key = (cell[:, 0] * span[1] + cell[:, 1]) * span[2] + cell[:, 2]
+    key, cubes = np.zeros(len(points), np.int64), 1
+    for axis in range(3):
+        cell = np.floor(points[:, axis] / voxel).astype(np.int64)
+        cell -= cell.min()
+        span = int(cell.max()) + 1
+        key, cubes = key * span + cell, cubes * span
     # Plain numbers sort ten times faster than their order does: each carries its place along, so that the first of a cube comes first.
     bits = len(points).bit_length()
-    if math.prod(int(n) for n in span) >> (63 - bits):  # cubes so small, or points so far, that the number has no room for it
+    if cubes >> (63 - bits):  # cubes so small, or points so far, that the number has no room for it
         return np.sort(np.unique(key, return_index=True)[1])
     numbers = np.sort((key << bits) | np.arange(len(points)))
     cube = numbers >> bits

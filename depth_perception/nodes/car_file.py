@@ -30,11 +30,13 @@ class Camera:
         namespace: of its nodes and outputs, without slashes around it; empty: where they are started.
         topics: image, camera_info, points -> topic, as far as they are known.
         compressed: the image topic carries sensor_msgs/CompressedImage.
+    calibration: its calibration file; empty: CameraInfo and TF.
     """
 
     namespace: str = ""
     topics: dict[str, str] = field(default_factory=dict)
     compressed: bool = False
+    calibration: str = ""
 
     @property
     def ros_arguments(self) -> list[str]:
@@ -72,8 +74,9 @@ def _camera(where: str, namespace: str, values: dict[str, Any]) -> Camera:
         raise BadInput(f"{where}: remap: wanted topics of {', '.join(INPUTS)}, got {topics!r}")
     if unknown := [name for name in topics if name not in INPUTS]:
         raise BadInput(f"{where}: remap: wanted {', '.join(INPUTS)}, got {unknown[0]!r}")
-    compressed = isinstance(inputs, dict) and inputs.get("compressed") is True
-    return Camera(namespace, {name: topics[name] for name in INPUTS if name in topics}, compressed)
+    inputs = inputs if isinstance(inputs, dict) else {}
+    known = {name: topics[name] for name in INPUTS if name in topics}
+    return Camera(namespace, known, inputs.get("compressed") is True, str(inputs.get("calibration") or ""))
 
 
 def written(blocks: Iterable[tuple[Camera, Lines]], *, head: Sequence[str]) -> str:

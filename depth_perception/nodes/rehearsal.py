@@ -39,6 +39,7 @@ def rehearse(
     rate: float = 1.0,
     stamp_now: bool = False,
     parameters: dict[str, Any] | None = None,
+    params_file: str = "",
     listeners: Sequence[str] = (),
     progress: Callable[[int], object] = lambda done: None,
 ) -> Played:
@@ -47,6 +48,7 @@ def rehearse(
     Args:
         observer: a spinning-ready `Observer`, made under the transport environment that the children inherit.
         topics: image, camera_info, points (None: the bag has no scans).
+        parameters, params_file: of the node; those count more than the file's.
         listeners: nodes besides `drive` that must listen to the image before the bag plays.
         progress: called with the number of depth images that have arrived.
     Raises:
@@ -56,6 +58,7 @@ def rehearse(
     values = {"model": model, "input.compressed": compressed} | (parameters or {})
     drive = [sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "--log-level", "warn"]
     drive += [word for name, topic in names.items() for word in ("-r", f"{name}:={topic}")]
+    drive += ["--params-file", params_file] if params_file else []
     drive += [word for key, value in values.items() if value != "" for word in ("-p", f"{key}:={_yaml(value)}")]
     play = [sys.executable, "-m", "depth_perception.nodes.player", "--bag", bag, "--rate", str(rate), "--wait-for", names["image"]]
     play += ["--stamp-now"] * stamp_now + ["--topics", *names.values()]

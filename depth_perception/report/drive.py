@@ -58,6 +58,7 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewin
                 model=str(model.path.resolve()),
                 rate=args.rate,
                 parameters=parameters,
+                params_file=getattr(args, "config", None) or "",
                 listeners=viewers,
                 progress=lambda done: bar.update(done - bar.n),
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -343,3 +345,20 @@ def test_nobody_there_is_one_sentence(graph, tmp_path):
     live = Program(tmp_path, "setup-car", "--live", "--seconds", "1", "--out", tmp_path / "live.yaml", is_verb=True)
     assert live.end() == 2
     assert "no camera topic that can be read" in live.complained or "nothing came within 1 s in domain" in live.complained
+
+
+def test_the_drive_of_a_bag_follows_the_file(write, setup, tiny_model, tmp_path, capsys):
+    pytest.importorskip("rclpy")
+    pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment builds where cmake and g++ are")
+    bag = write("front", "rear")
+    setup(bag)
+    capsys.readouterr()
+    assert main(["drive", "--bag", str(bag), "--config", str(tmp_path / "drive.yaml")]) == 2
+    assert "is of the cameras front, rear; a bag is driven by one" in capsys.readouterr().err
+    setup(bag, "--image-topic", "/rear/image_raw")
+    words = ["--bag", bag, "--config", tmp_path / "drive.yaml", "--model", tiny_model, "--rate", "0.5", "--json", tmp_path / "summary.json"]
+    command = [sys.executable, "-m", "depth_perception", "drive", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["frames_in"] == COUNT and summary["depth"]["received"] > 0

@@ -163,7 +163,8 @@ def test_a_scan_shows_the_road_to_those_who_measure_by_it():
 
 
 def test_the_network_s_own_size_holds_all_that_it_knows():
-    large, small = (system(true_depth(size=NETWORK), config=Config(size=size)).step(frame(with_scan=False)) for size in ("image", "network"))
+    truth, seen = true_depth(size=NETWORK), frame(with_scan=False)
+    large, small = (system(truth, config=Config(size=size)).step(seen) for size in ("image", "network"))
     np.testing.assert_array_equal(large.depth, small.depth)
     np.testing.assert_array_equal(large.confidence, small.confidence)
     assert small.cut.shape == small.network_confidence.shape == NETWORK
