@@ -100,7 +100,7 @@ class Run:
                 except psutil.Error:  # ended
                     pass
             machine_s = psutil.cpu_times()
-            self.seen.append((time.time_ns(), sum(machine_s[:3]) + sum(machine_s[4:7]), now))  # all but idle and waiting for disks
+            self.seen.append((time.time_ns(), sum(machine_s[:3]) + sum(machine_s[5:8]), now))  # all but idle and waiting for disks
 
     def usage(self, begun_ns: int, ended_ns: int) -> dict[str, Any]:
         """Between the two times: CPU seconds and the most memory of each process, and the CPU seconds of all else on the machine."""

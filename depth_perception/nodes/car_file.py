@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,15 @@ class Camera:
         namespace: of its nodes and outputs, without slashes around it; empty: where they are started.
         topics: image, camera_info, points -> topic, as far as they are known.
         compressed: the image topic carries sensor_msgs/CompressedImage.
-    calibration: its calibration file; empty: CameraInfo and TF.
+        calibration: its calibration file; empty: CameraInfo and TF.
+        parameters: all of its block, by full name (input.compressed).
     """
 
     namespace: str = ""
     topics: dict[str, str] = field(default_factory=dict)
     compressed: bool = False
     calibration: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ros_arguments(self) -> list[str]:
@@ -76,7 +78,16 @@ def _camera(where: str, namespace: str, values: dict[str, Any]) -> Camera:
         raise BadInput(f"{where}: remap: wanted {', '.join(INPUTS)}, got {unknown[0]!r}")
     inputs = inputs if isinstance(inputs, dict) else {}
     known = {name: topics[name] for name in INPUTS if name in topics}
-    return Camera(namespace, known, inputs.get("compressed") is True, str(inputs.get("calibration") or ""))
+    told = {name: value for name, value in _flat(values) if not name.startswith("remap.")}
+    return Camera(namespace, known, inputs.get("compressed") is True, str(inputs.get("calibration") or ""), told)
+
+
+def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def written(blocks: Iterable[tuple[Camera, Lines]], *, head: Sequence[str]) -> str:

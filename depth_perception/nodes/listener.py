@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -43,7 +42,7 @@ class Listener:
     ) -> None:
         self._context, self._takes, self._failed = node.context, takes, failed
         self._events: list[Any] = [event for subscription, _ in takes for event in subscription.event_handlers]  # type: ignore[attr-defined]
-        self._closed = False
+        self._closed, self._pause = False, threading.Event()
         self._guard = GuardCondition(None, None, context=node.context)
         self._thread = threading.Thread(target=self._listen, name="sensors", daemon=True)
         self._thread.start()
@@ -51,34 +50,45 @@ class Listener:
     def close(self) -> None:
         """Ends the thread, after the message at hand."""
         self._closed = True
+        self._pause.set()
         self._guard.trigger()
         self._thread.join()
         self._guard.destroy()
 
     def _listen(self) -> None:
+        while not self._closed and self._context.ok():
+            try:
+                self._serve()
+            except Exception as error:  # whatever it is, a car that has gone deaf is worse
+                if self._closed or not self._context.ok():
+                    return
+                self._failed(error)
+                self._pause.wait(0.1)
+
+    def _serve(self) -> None:
+        """Waits and takes, with one wait set, until closed or shut down."""
         with self._context.handle:
             wait_set = rcl.WaitSet(len(self._takes), 1, 0, 0, 0, len(self._events), self._context.handle)
         while not self._closed and self._context.ok():
-            try:
-                wait_set.clear_entities()
-                for subscription, _ in self._takes:
-                    wait_set.add_subscription(subscription.handle)
-                wait_set.add_guard_condition(self._guard.handle)
-                for event in self._events:
-                    event.add_to_wait_set(wait_set)
-                wait_set.wait(LOOK_UP_NS)
-                ready = wait_set.get_ready_entities("subscription")
-                happened = [event for event in self._events if event.is_ready(wait_set)]
-            except rcl.RCLError:
-                if self._context.ok():
-                    raise
-                return  # shut down while it waited
+            wait_set.clear_entities()
+            for subscription, _ in self._takes:
+                wait_set.add_subscription(subscription.handle)
+            wait_set.add_guard_condition(self._guard.handle)
+            for event in self._events:
+                event.add_to_wait_set(wait_set)
+            wait_set.wait(LOOK_UP_NS)
+            ready = wait_set.get_ready_entities("subscription")
+            happened = [event for event in self._events if event.is_ready(wait_set)]
             for subscription, take in self._takes:
                 if subscription.handle.pointer in ready and not self._closed:
                     self._guarded(take)
             for event in happened:
-                if (said := event.take_data()) is not None:
-                    self._guarded(partial(event.callback, said))
+                self._guarded(lambda event=event: self._tell(event))  # type: ignore[misc]
+
+    @staticmethod
+    def _tell(event: Any) -> None:
+        if (said := event.take_data()) is not None:
+            event.callback(said)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

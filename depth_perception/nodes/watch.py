@@ -29,7 +29,7 @@ def overridable(create: Callable[..., Any], *args: Any, **options: Any) -> Any:
 class Gaps:
     """Messages that were published and never taken, by the publisher's numbers: replaced by newer ones, or lost on the way.
 
-    Where the middleware tells no numbers there are none; a step back or a leap is another publisher's.
+    Where the middleware tells no numbers there are none. A step back or a leap is another publisher's, and so is the way up again.
     """
 
     LEAP = 1000
@@ -37,13 +37,16 @@ class Gaps:
     def __init__(self) -> None:
         self.missed = 0
         self._last: int | None = None
+        self._same = True  # whether the last two were of one publisher
 
     def see(self, number: int | None) -> None:
         """The number of a message that was taken."""
         if number is None:
             return
-        if self._last is not None and 0 < number - self._last - 1 < self.LEAP:
-            self.missed += number - self._last - 1
+        if self._last is not None:
+            gap, told = number - self._last - 1, self._same
+            self._same = 0 <= gap < self.LEAP
+            self.missed += gap * (told and self._same)
         self._last = number
 
 

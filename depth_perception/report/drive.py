@@ -42,12 +42,13 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewin
     reader = bags.FrameReader(args.bag, pairing="nearest", **reading)
     reference = _reference(args, reading)
     parameters = {"input.calibration": str(Path(args.calibration).resolve())} if args.calibration else _extrinsics(reader.calibration)
-    parameters |= _systems(args)
+    parameters |= _systems(args) | {"depth.size": "image"}  # it is scored and drawn beside the camera's images
+    car = getattr(args, "car", {})
     with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
         observer = make_observer(Path(folder), keep_every=-(-images // SCORED), systems=args.systems)
         played_topics = {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points}
         compressed = image_type.endswith("CompressedImage")
-        inputs = {name: value for name, value in parameters.items() if name.startswith("input.")} | {"input.compressed": compressed}
+        inputs = {name: value for name, value in (car | parameters).items() if name.startswith("input.")} | {"input.compressed": compressed}
         viewers = viewing.start({name: topic for name, topic in played_topics.items() if topic}, inputs)
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
             played = rehearse(
@@ -84,6 +85,7 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
         return {"published": int(status.get(f"published_{name}", 0)), "received": received, "dropped": max(expected - received, 0)}
 
     depths = len(observer.depth_stamps)
+    wanted = {name: sent * (f"published_{name}" in status) for name in ("odometry", "bev")}
     return {
         "frames_in": sent,
         "depth": {
@@ -93,8 +95,8 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
             "scale": _last_scale(observer),
         },
         # The first image has no motion.
-        "odometry": {**system("odometry", len(observer.trajectory), max(sent - 1, 0)), "latency_ms": percentiles("odometry_total")},
-        "bev": {**system("bev", len(observer.cloud_stamps), sent), "latency_ms": percentiles("bev_total")},
+        "odometry": {**system("odometry", len(observer.trajectory), max(wanted["odometry"] - 1, 0)), "latency_ms": percentiles("odometry_total")},
+        "bev": {**system("bev", len(observer.cloud_stamps), wanted["bev"]), "latency_ms": percentiles("bev_total")},
         **{name: _beside(name, status, received) for name, received in _heard_beside(observer).items()},
         "node": {
             "images": int(status.get("images", 0)),

@@ -15,6 +15,7 @@ from depth_perception.nodes.watch import Gaps
         ((5, 6, 7), 0),
         ((5, 8, 9, 20), 12),
         ((5, 6, 1, 2, 4), 1),  # the driver was started again
+        ((600, 100, 601, 101, 602, 102), 0),  # two by turns
         ((5, 6, 50_000, 50_001, 50_003), 1),  # another publisher
         ((None, None), 0),  # this middleware has no numbers
     ],
