@@ -34,16 +34,15 @@ def scan(msg: Any, *, offset_ns: int = 0) -> Scan:
     """
     table = _table(msg)
     with np.errstate(over="ignore", invalid="ignore"):
-        xyz = [table[axis].reshape(-1).astype(np.float32) for axis in "xyz"]
-        finite = np.isfinite(xyz[0]) & np.isfinite(xyz[1]) & np.isfinite(xyz[2])
+        points = np.empty((table.size, 3), np.float32)
+        for axis, name in enumerate("xyz"):
+            points[:, axis] = table[name].reshape(-1)
+        finite = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1]) & np.isfinite(points[:, 2])
         kept = slice(None) if finite.all() else np.flatnonzero(finite)
-        points = np.empty((np.count_nonzero(finite), 3), np.float32)
-        for axis in range(3):
-            points[:, axis] = xyz[axis][kept]
         columns = {name: table[name].reshape(-1)[kept] for name in table.dtype.names or () if name not in "xyz"}
         stamp = stamp_ns(msg.header)
         return Scan(
-            points,
+            points[kept],
             stamp + offset_ns,
             intensity=columns["intensity"].astype(np.float32) if "intensity" in columns else None,
             ring=columns["ring"].astype(np.int32) if "ring" in columns else None,

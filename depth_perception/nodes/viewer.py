@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -29,7 +31,7 @@ from std_msgs.msg import Float32MultiArray
 from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_perception import decode
-from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.frame import BadInput, Frame, check_ranges, ranged
 from depth_perception.geometry import lidar, pose
 from depth_perception.nodes import inputs
 from depth_perception.nodes.interrupt import Interrupt, leave_at_once
@@ -51,7 +53,7 @@ EVERY = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=Reliab
 class Config:
     """Attributes:
     serve: serve the page; otherwise only `save`.
-    port: of the page, on 127.0.0.1; 0: any free one.
+    port: of the page, on 127.0.0.1, which reads from the next one; 0: any two that are free.
     browser: open a browser on the page.
     save: an .rrd file that everything is written into as well; empty: none.
     memory_mb: so much of what was shown is kept for a browser that comes late.
@@ -59,7 +61,7 @@ class Config:
     """
 
     serve: bool = True
-    port: int = ranged(0, 0, 65535)
+    port: int = ranged(0, 0, 65534)
     browser: bool = True
     save: str = ""
     memory_mb: int = ranged(1000, 50, 100_000)
@@ -69,8 +71,8 @@ class Config:
         check_ranges(self)
         if not (self.serve or self.save):
             raise BadInput("save: wanted a file, for nothing is served")
-        if not self.nodes.split():
-            raise BadInput("nodes: wanted the name of a node, got none")
+        if not self.nodes.split() or not all(re.fullmatch(r"(/?[A-Za-z_]\w*)+", name, re.ASCII) for name in self.nodes.split()):
+            raise BadInput(f"nodes: wanted names of nodes, separated by spaces, got {self.nodes!r}")
 
 
 class Viewer(Node):
@@ -89,20 +91,22 @@ class Viewer(Node):
             self._levels: dict[str, tuple[bytes, str]] = {}
             self._listen()
             self._inputs = inputs.Inputs(self, configs["input"])
-        except BadInput:
+        except BaseException:
             if self.server is not None:
                 self.server.close()
             raise
-        self._worker = threading.Thread(target=self._show_sensors, name="sensors", daemon=True)
+        self._worker = threading.Thread(target=self._show_sensors, name="pictures", daemon=True)
         self._worker.start()
 
     def close(self) -> None:
-        """Stops listening, finishes the file and ends the server."""
-        self._inputs.close()
-        self._worker.join(2.0)
-        self._recording.close()
-        if self.server is not None:
-            self.server.close()
+        """Stops listening, finishes the file and ends the server. Raises BadInput where the file could not be written."""
+        try:
+            self._inputs.close()
+            self._worker.join(2.0)
+            self._recording.close()
+        finally:
+            if self.server is not None:
+                self.server.close()
 
     def _listen(self) -> None:
         # markings/overlay is not asked for: the mask is drawn over the image that is here already.
@@ -130,7 +134,7 @@ class Viewer(Node):
         def on_message(message: Any) -> None:
             try:
                 show(message)
-            except (BadInput, ValueError, KeyError) as error:
+            except Exception as error:  # whoever it was that sent it: the rest is shown
                 self.get_logger().warning(f"{topic}: {error}", throttle_duration_sec=5.0)
 
         return on_message
@@ -143,12 +147,17 @@ class Viewer(Node):
     def _show_sensors(self) -> None:
         """The worker: image after image, each with the newest scan before it."""
         while (item := self._inputs.next()) is not None:
-            frame = item[0]
-            self._scene.camera(frame.stamp_ns, frame.image, frame.calibration)
-            if frame.scan is not None and frame.calibration.T_camera_lidar is not None:
-                T = T_BODY_OPTICAL if frame.calibration.T_base_camera is None else frame.calibration.T_base_camera
-                self._scene.scan(frame.stamp_ns, pose.transform(T, lidar.in_camera(frame.scan, frame.calibration)))
+            try:
+                self._show_frame(item[0])
+            except Exception as error:  # it costs a picture, not those that follow
+                self.get_logger().warning(f"image: {error}", throttle_duration_sec=5.0)
             self._inputs.served()
+
+    def _show_frame(self, frame: Frame) -> None:
+        self._scene.camera(frame.stamp_ns, frame.image, frame.calibration)
+        if frame.scan is not None and frame.calibration.T_camera_lidar is not None:
+            T = T_BODY_OPTICAL if frame.calibration.T_base_camera is None else frame.calibration.T_base_camera
+            self._scene.scan(frame.stamp_ns, pose.transform(T, lidar.in_camera(frame.scan, frame.calibration)))
 
     def _on_depth(self, message: Image) -> None:
         self._scene.depth(self._stamp(message), decode.depth_image(message))
@@ -170,17 +179,17 @@ class Viewer(Node):
 
     def _on_objects(self, message: MarkerArray) -> None:
         cubes = [marker for marker in _shown_of(message) if marker.type == Marker.CUBE]
-        self._scene.boxes(self._stamp(message.markers[0]), [box_of(cube) for cube in cubes])
+        self._scene.boxes(self._stamp(_first(message)), [box_of(cube) for cube in cubes])
 
     def _on_mask(self, message: Image) -> None:
         self._scene.mask(self._stamp(message), np.frombuffer(message.data, np.uint8).reshape(message.height, message.width))
 
     def _on_polygons(self, message: MarkerArray) -> None:
-        self._scene.polygons(self._stamp(message.markers[0]), _outlines(message))
+        self._scene.polygons(self._stamp(_first(message)), _outlines(message))
 
     def _on_defects(self, message: MarkerArray) -> None:
         words = [marker.text for marker in _shown_of(message) if marker.text]
-        self._scene.defects(self._stamp(message.markers[0]), _outlines(message), words)
+        self._scene.defects(self._stamp(_first(message)), _outlines(message), words)
 
     def _on_figures(self, path: str, message: Float32MultiArray) -> None:
         """They have no stamp of their own: they come with their image's answers."""
@@ -197,6 +206,13 @@ class Viewer(Node):
                     self._scene.said(self._newest_ns, LEVELS.get(status.level, "ERROR"), f"{status.name.split(':')[0]}: {status.message}")
 
 
+def _first(message: MarkerArray) -> Marker:
+    """The one whose stamp is that of all."""
+    if not message.markers:
+        raise BadInput("wanted markers with a stamp, got none (to clear them, one that says DELETEALL)")
+    return message.markers[0]
+
+
 def _shown_of(message: MarkerArray) -> list[Marker]:
     return [marker for marker in message.markers if marker.action == Marker.ADD]
 
@@ -207,10 +223,12 @@ def _outlines(message: MarkerArray) -> list[tuple[str, np.ndarray]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Shows until a signal comes. 0: ended by it; 1: the server died; 2: bad input."""
+    """Shows until a signal comes. 0: ended by it; 1: the server died, or the end took too long; 2: bad input."""
     leave_at_once()
     os.nice(NICE)
-    interrupt = Interrupt(patience_s=_PATIENCE_S)
+    interrupt = Interrupt(patience_s=_PATIENCE_S, last_resort=1)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)  # a closed terminal: Interrupt hears of every signal with a handler
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         viewer = Viewer()
@@ -235,8 +253,13 @@ def main(argv: list[str] | None = None) -> int:
                 code = 1
                 break
     finally:
-        viewer.close()
-        rclpy.try_shutdown()
+        try:
+            viewer.close()
+        except BadInput as error:
+            print(f"viewer: {error}", file=sys.stderr)
+            return 2
+        finally:
+            rclpy.try_shutdown()
     return 0 if interrupt.came else code
 
 

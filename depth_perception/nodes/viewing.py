@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from depth_perception.frame import BadInput
+from depth_perception.view.parent import ended_with_parent
 
 STARTS_S, ENDS_S = 40.0, 6.0
 
@@ -21,7 +22,7 @@ STARTS_S, ENDS_S = 40.0, 6.0
 @dataclass(frozen=True)
 class View:
     """Attributes:
-    serve: show it on a page of this machine. port: of the page; 0: any free one. browser: open one.
+    serve: show it on a page of this machine. port: of the page, which reads from the next one; 0: any two that are free. browser: open one.
     file: an .rrd file that gets it as well, or instead; empty: none.
     """
 
@@ -31,10 +32,12 @@ class View:
     file: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise BadInput(f"--view-port: wanted a port from 0 to 65535, got {self.port}")
+        if not 0 <= self.port <= 65534:
+            raise BadInput(f"--view-port: wanted a port from 0 to 65534, got {self.port}")
         if self.file and not Path(self.file).absolute().parent.is_dir():
             raise BadInput(f"--view-file: wanted a file in a folder that exists, got {self.file}")
+        if self.file and Path(self.file).is_dir():
+            raise BadInput(f"--view-file: wanted a file, {self.file} is a directory")
         if importlib.util.find_spec("rerun") is None:
             raise BadInput("--view: needs rerun, which is not installed here: pip install 'depth_perception[view]'")
 
@@ -48,8 +51,11 @@ class Viewing:
 
     def __enter__(self) -> Viewing:
         if self._view is not None:
-            # Or the viewer would stay behind; a shell starts what runs in its background deaf to Ctrl-C's signal.
-            self._before = {number: signal.signal(number, _interrupted) for number in (signal.SIGTERM, signal.SIGINT)}
+            # Or the drive would end without a word to the viewer; a shell starts what runs in its background deaf to Ctrl-C's signal.
+            numbers = [signal.SIGTERM, signal.SIGINT]
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+                numbers.append(signal.SIGHUP)
+            self._before = {number: signal.signal(number, _interrupted) for number in numbers}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -64,6 +70,8 @@ class Viewing:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if kind is None and self._process.returncode != 0:
+                raise BadInput(self._complaint(f"the viewer ended with {self._process.returncode}"))
 
     def start(self, topics: dict[str, str], parameters: dict[str, Any]) -> list[str]:
         """Starts the viewer in the graph of this process' environment, and waits until it shows; its node name, if there is one.
@@ -78,11 +86,12 @@ class Viewing:
         command += [word for name, topic in topics.items() for word in ("-r", f"{name}:={topic}")]
         command += [word for key, value in values.items() if value != "" for word in ("-p", f"{key}:={_yaml(value)}")]
         self._says, self._shows = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 # as long as the process
-        self._process = subprocess.Popen(command, stdout=self._shows, stderr=self._says, text=True)
+        self._process = subprocess.Popen(command, stdout=self._shows, stderr=self._says, text=True,
+                                         preexec_fn=ended_with_parent(signal.SIGINT))
         end = time.monotonic() + STARTS_S
         while not (line := _read(self._shows).strip()):
             if self._process.poll() is not None or time.monotonic() > end:
-                raise BadInput((_read(self._says).strip().splitlines() or ["the viewer did not start"])[-1])
+                raise BadInput(self._complaint("the viewer did not start"))
             time.sleep(0.05)
         print(line, file=sys.stderr, flush=True)
         return ["viewer"]
@@ -94,9 +103,13 @@ class Viewing:
         print("the view stays open until Ctrl-C", file=sys.stderr, flush=True)
         try:
             if self._process.wait() != 0:
-                raise BadInput((_read(self._says).strip().splitlines() or ["the viewer died"])[-1])
+                raise BadInput(self._complaint("the viewer died"))
         except KeyboardInterrupt:
             pass
+
+    def _complaint(self, otherwise: str) -> str:
+        """The last line that the viewer said of itself."""
+        return (_read(self._says).strip().splitlines() or [otherwise])[-1]
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

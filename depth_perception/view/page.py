@@ -5,14 +5,18 @@ By itself the page loads a font, asks for the newest version and counts usage, o
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import urllib.request
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.error import URLError
+from urllib.error import HTTPError
 
 from depth_perception.frame import BadInput
 
 LOOPBACK = "127.0.0.1"
+# This machine is asked itself: a proxy, which the environment may name, would look for the port on its own.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Page:
@@ -28,12 +32,17 @@ class Page:
                   f"connect-src 'self' {data} {data.replace(LOOPBACK, 'localhost')} blob: data:")
 
         class Handler(BaseHTTPRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # a browser may leave in the middle of an answer
+                    super().handle()
+
             def do_GET(self) -> None:
                 try:
-                    with urllib.request.urlopen(origin + self.path, timeout=30) as answer:
+                    with _DIRECT.open(origin + self.path, timeout=30) as answer:
                         body, kind, status = answer.read(), answer.headers.get("Content-Type", "text/html"), answer.status
-                except URLError as error:
-                    body, kind, status = str(error).encode(), "text/plain", getattr(error, "code", 502)
+                except (OSError, HTTPException) as error:
+                    code = error.code if isinstance(error, HTTPError) else 502
+                    body, kind, status = str(error).encode(), "text/plain", code
                 self.send_response(status)
                 for name, value in (("Content-Type", kind), ("Content-Length", str(len(body))), ("Content-Security-Policy", policy)):
                     self.send_header(name, value)

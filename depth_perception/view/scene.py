@@ -19,7 +19,7 @@ import numpy as np
 import rerun as rr
 
 from depth_perception.frame import Calibration
-from depth_perception.geometry import pose
+from depth_perception.geometry import camera, pose
 from depth_perception.geometry.boxes import Box3D
 from depth_perception.systems import palette
 from depth_perception.view import smaller
@@ -39,7 +39,7 @@ class Scene:
     def __init__(self, recording: rr.RecordingStream) -> None:
         self._recording = recording
         self._camera: Calibration | None = None
-        self._depth_camera: tuple[Calibration, int] | None = None
+        self._depth_camera: tuple[Calibration, tuple[int, ...]] | None = None
         self._path: list[np.ndarray] = []
         self._piece = 0
         recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -51,15 +51,15 @@ class Scene:
             self._camera = calibration
             if calibration.T_base_camera is not None:
                 self._log(stamp_ns, CAMERA, _transform(calibration.T_base_camera))
-            self._log(stamp_ns, f"{CAMERA}/image", _pinhole(calibration, 1))
+            self._log(stamp_ns, f"{CAMERA}/image", _pinhole(calibration, (calibration.height, calibration.width)))
         self._log(stamp_ns, f"{CAMERA}/image", rr.EncodedImage(contents=smaller.jpeg(image), media_type="image/jpeg"))
 
     def depth(self, stamp_ns: int, depth: np.ndarray) -> None:
-        """(H, W) metres, NaN = none, of the camera's image."""
+        """(H, W) metres, NaN = none, of the camera's image; it may be smaller than that (depth.size)."""
         png, step = smaller.depth_png(depth)
-        if self._camera is not None and self._depth_camera != (self._camera, step):
-            self._depth_camera = self._camera, step
-            self._log(stamp_ns, f"{CAMERA}/depth", _pinhole(self._camera, step))
+        if self._camera is not None and self._depth_camera != (self._camera, depth.shape):
+            self._depth_camera = self._camera, depth.shape
+            self._log(stamp_ns, f"{CAMERA}/depth", _pinhole(self._camera, depth.shape, step))
         self._log(stamp_ns, f"{CAMERA}/depth", rr.EncodedDepthImage(
             png, media_type="image/png", meter=smaller.UNITS_PER_M, colormap=rr.components.Colormap.Turbo,
             depth_range=(0.0, FAR_M * smaller.UNITS_PER_M)))
@@ -143,10 +143,10 @@ def _transform(T: np.ndarray) -> rr.Transform3D:
     return rr.Transform3D(translation=T[:3, 3], quaternion=rr.Quaternion(xyzw=pose.quaternion_from_matrix(T[:3, :3])))
 
 
-def _pinhole(calibration: Calibration, step: int) -> rr.Pinhole:
-    """The camera of every `step`-th pixel of its image."""
-    K = calibration.K.copy()
+def _pinhole(calibration: Calibration, size: tuple[int, ...], step: int = 1) -> rr.Pinhole:
+    """The camera of every `step`-th pixel of its image made (height, width) = `size`."""
+    K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(size[0], size[1]))
     K[:2, 2] = (K[:2, 2] - step // 2) / step
     K[[0, 1], [0, 1]] /= step
-    size = [-(-(length - step // 2) // step) for length in (calibration.width, calibration.height)]
-    return rr.Pinhole(image_from_camera=K, resolution=size, image_plane_distance=2.0)
+    height, width = (-(-(length - step // 2) // step) for length in size)
+    return rr.Pinhole(image_from_camera=K, resolution=[width, height], image_plane_distance=2.0)

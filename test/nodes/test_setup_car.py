@@ -86,7 +86,8 @@ def setup(tmp_path):
 def test_a_whole_car_needs_nothing(write, setup):
     code, cameras, blocks, todo = setup(write())
     assert (code, todo) == (0, {})
-    assert cameras == [Camera("", {"image": "/front/image_raw", "camera_info": "/front/camera_info", "points": "/lidar/points"})]
+    topics = {"image": "/front/image_raw", "camera_info": "/front/camera_info", "points": "/lidar/points"}
+    assert cameras == [Camera("", topics, parameters={"input.compressed": False, "input.base_frame": "base_link"})]
     assert blocks == {"/**": {"remap": cameras[0].topics, "input": {"compressed": False, "base_frame": "base_link"}}}
 
 
@@ -107,6 +108,19 @@ def test_two_cameras_are_two_namespaces_and_one_parent_of_the_body(write, setup)
     assert "publish_tf" not in blocks["/front/*"] and blocks["/rear/*"]["publish_tf"] is False
     # The LiDAR of this bag looks ahead only.
     assert code == 1
+
+
+def test_a_camera_that_is_named_twice_is_one(write, setup):
+    _, cameras, blocks, _ = setup(write(), "--image-topic", "/front/image_raw", "/front/image_raw")
+    assert [camera.namespace for camera in cameras] == [""] and blocks.keys() == {"/**"}
+
+
+def test_cameras_whose_names_are_the_same_are_numbered():
+    from depth_perception.commands.setup_car.fitting import _namespaces
+
+    images = ["/a_b/image_raw", "/a/b/image_raw", "/a_b/image_raw_2", "/a/b/image_raw/2"]
+    names = _namespaces(images)
+    assert list(names) == images and len(set(names.values())) == 4 and names["/a_b/image_raw"] == "a_b_image_raw"
 
 
 def test_a_lidar_that_the_camera_cannot_see_is_said(write, setup):
@@ -225,6 +239,15 @@ def test_a_file_that_is_there_stays(write, tmp_path, capsys):
     assert out.read_text() == "mine" and "--force" in capsys.readouterr().err
 
 
+def test_files_that_cannot_be_written_are_said_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    nowhere = tmp_path / "file" / "drive.yaml"
+    assert main(["setup-car", "/nowhere", "--out", str(nowhere)]) == 2
+    assert f"--out: {nowhere} cannot be written: " in capsys.readouterr().err
+    assert main(["setup-car", "/nowhere", "--out", str(tmp_path / "drive.yaml"), "--json", str(tmp_path)]) == 2
+    assert f"--json: {tmp_path}: wanted a file to write, it is a directory" in capsys.readouterr().err
+
+
 def test_a_bag_without_a_camera_is_refused_and_nothing_is_written(tmp_path, capsys):
     with Writer(tmp_path / "bag") as bag:
         bag.write("/lidar/points", messages.points(scan(stamp_ns=START)), START)
@@ -252,7 +275,8 @@ def test_a_file_that_is_no_car_is_one_sentence(tmp_path, text, sentence):
 def test_a_parameter_file_without_topics_is_one_camera_of_any_topics(tmp_path):
     from depth_perception.model import share_directory
 
-    assert car_file.cameras(share_directory() / "config" / "drive.yaml") == [Camera()]
+    (camera,) = car_file.cameras(share_directory() / "config" / "drive.yaml")
+    assert camera == Camera(parameters=camera.parameters)
 
 
 # --- over DDS ----------------------------------------------------------------------------------------------------------

@@ -91,13 +91,73 @@ def test_a_file_alone_is_written_and_nothing_is_waited_for(bag, tiny_model, tmp_
 
 
 @pytest.mark.parametrize(("flags", "sentence"), [
-    (["--view-port", "70000"], "--view-port: wanted a port from 0 to 65535, got 70000"),
+    (["--view-port", "70000"], "--view-port: wanted a port from 0 to 65534, got 70000"),
     (["--view-file", "/nowhere/at/all.rrd"], "--view-file: wanted a file in a folder that exists"),
+    (["--view-file", "/"], "--view-file: wanted a file, / is a directory"),
 ])
 def test_what_cannot_be_shown_is_one_sentence(bag, tmp_path, flags, sentence):
     program = Program(tmp_path, "drive", "--bag", bag, *flags, is_verb=True)
     assert program.end() == 2
     assert sentence in program.complained and "Traceback" not in program.complained
+
+
+@needs_rerun
+@pytest.mark.parametrize(("parameters", "sentence"), [
+    (["-p", "nodes:=a!"], "viewer: nodes: wanted names of nodes, separated by spaces, got 'a!'"),
+    (["-p", "save:=/"], "viewer: /: wanted a file to write, it is a directory"),
+])
+def test_a_viewer_that_cannot_start_leaves_nothing(tmp_path, parameters, sentence):
+    program = Program(tmp_path, "viewer", "--ros-args", "-p", "browser:=false", *parameters)
+    children = []
+    while program.process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children += psutil.Process(program.process.pid).children()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.process.wait(0.1)
+    assert program.end() == 2
+    assert sentence in program.complained and "Traceback" not in program.complained
+    assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+@needs_rerun
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_drive_that_is_killed_takes_its_view_along(bag, tiny_model, tmp_path, number):
+    file = tmp_path / "drive.rrd"
+    program = Program(tmp_path, "drive", "--bag", bag, "--model", tiny_model, "--no-metrics", "--view-port", 0, "--view-file", file,
+                      is_verb=True)
+    try:
+        while "view: http" not in program.complained:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                raise AssertionError(f"ended with {program.process.wait(0.1)}: {program.complained}")
+        children = psutil.Process(program.process.pid).children(recursive=True)
+        viewing = [each for each in children if any("viewer" in word or "rerun" in word for word in each.cmdline())]
+    finally:
+        program.end(number)
+    assert len(viewing) == 2 and not psutil.wait_procs(viewing, timeout=20)[1]
+    assert file.is_file() and not list(tmp_path.glob("*.unfinished"))
+
+
+@needs_rerun
+def test_a_message_that_does_not_fit_is_not_the_end(tmp_path):
+    from listening import Listener
+    from visualization_msgs.msg import Marker, MarkerArray
+
+    file = tmp_path / "drive.rrd"
+    program = Program(tmp_path, "viewer", "--ros-args", "-p", "serve:=false", "-p", f"save:={file}")
+    listener = Listener()
+    try:
+        objects = listener.node.create_publisher(MarkerArray, "/objects", 5)
+        listener.until(objects.get_subscription_count, program)
+        objects.publish(MarkerArray())
+        listener.until(lambda: "objects: wanted markers with a stamp, got none" in program.complained, program)
+        objects.publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
+        listener.until(objects.get_subscription_count, program)
+    finally:
+        listener.close()
+        code = program.end(signal.SIGINT)
+    assert code == 0 and file.is_file(), program.complained
+    assert "Traceback" not in program.complained
 
 
 @pytest.mark.parametrize("command", [

@@ -52,10 +52,16 @@ class Browser:
         self.complaints: list[str] = []
         self.requested: list[str] = []
         self._events: list[dict[str, Any]] = []
-        page = next(each for each in self.ask("Target.getTargets")["targetInfos"] if each["type"] == "page")
-        self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+        try:
+            pages: list[str] = []
+            while not pages:  # it answers before it has opened one
+                pages = [each["targetId"] for each in self.ask("Target.getTargets")["targetInfos"] if each["type"] == "page"]
+            self._session = self.ask("Target.attachToTarget", targetId=pages[0], flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.ask(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
 
     def open(self, address: str, *, seconds: float = 60.0) -> Browser:
         """Goes there and waits until it has loaded; what was complained of and requested before is forgotten."""

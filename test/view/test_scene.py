@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import resource
+import signal
 from collections import defaultdict
 
 import cv2
@@ -93,6 +95,22 @@ def test_depth_has_its_metres_and_a_camera_of_its_own_size(drawn):
     assert depth["Pinhole:resolution"][0][1] == [[640, 187]]
 
 
+def test_depth_of_the_network_s_own_size_is_seen_by_the_same_camera(tmp_path):
+    recording = Recording(server=None, file=tmp_path / "small.rrd")
+    scene = Scene(recording.stream)
+    scene.camera(START, np.zeros((375, 1280, 3), np.uint8), CAMERA)
+    scene.depth(START, np.full((128, 416), 7.0, np.float32))
+    scene.depth(START + TENTH, np.full((375, 1280), 7.0, np.float32))
+    recording.close()
+    pinholes = read(tmp_path / "small.rrd")["/world/car/camera/depth"]
+    assert [value for _, value in pinholes["Pinhole:resolution"]] == [[[416, 128]], [[640, 187]]]
+    K = np.reshape(pinholes["Pinhole:image_from_camera"][0][1][0], (3, 3)).T
+    # The image's borders stay the image's borders.
+    for corner in ((-0.5, -0.5), (1279.5, 374.5)):
+        u, v = (K @ np.linalg.inv(CAMERA.K) @ [*corner, 1])[:2]
+        np.testing.assert_allclose([(u + 0.5) / 416, (v + 0.5) / 128], [(corner[0] + 0.5) / 1280, (corner[1] + 0.5) / 375], atol=1e-6)
+
+
 def test_clouds_lie_in_the_car_s_frame(drawn):
     np.testing.assert_allclose(drawn["/world/car/lidar"]["Points3D:positions"][0][1], [[1, 2, 3], [4, 5, 6]])
     clouds = drawn["/world/car/bev"]["Points3D:positions"]
@@ -158,6 +176,25 @@ def test_a_long_way_is_sent_in_pieces_that_meet(tmp_path):
     np.testing.assert_allclose(np.diff(np.concatenate([pieces[0], *(piece[1:] for piece in pieces[1:])])[:, 0]), 1.01 * STEP_M, rtol=1e-4)
 
 
+def test_a_disk_that_is_full_is_one_sentence(tmp_path):
+    recording = Recording(server=None, file=tmp_path / "drive.rrd")
+    before, limit = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limit[1]))
+    try:
+        Scene(recording.stream).mask(START, np.random.default_rng(1).integers(0, 5, (400, 400), np.uint8))
+        with pytest.raises(BadInput, match=r"drive\.rrd: "):
+            recording.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not (tmp_path / "drive.rrd").exists()
+
+
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(BadInput, match="a folder that exists"):
         Recording(server=None, file=tmp_path / "none" / "drive.rrd")
+    with pytest.raises(BadInput, match="it is a directory"):
+        Recording(server=None, file=tmp_path)
+    (tmp_path / "drive.rrd.unfinished").mkdir()
+    with pytest.raises(BadInput, match=r"drive\.rrd: Failed to create file"):
+        Recording(server=None, file=tmp_path / "drive.rrd")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+import subprocess
+import sys
 import urllib.parse
 import urllib.request
 
@@ -45,6 +49,45 @@ def test_the_page_is_rerun_s_and_may_speak_to_this_machine_only(server):
     assert hosts == {"127.0.0.1", "localhost"} and "*" not in policy
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(server.url.partition("?")[0] + "nothing", timeout=10)
+
+
+def test_no_proxy_stands_between_this_machine_and_itself(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(server.url, timeout=10) as answer:
+        assert "Rerun" in answer.read().decode()
+
+
+def test_the_page_reads_from_the_next_port():
+    for port in range(20_011, 20_111, 2):  # below those that the system gives away
+        with contextlib.suppress(BadInput):
+            served = Server(port=port, memory_mb=100)
+            break
+    served.close()
+    assert served.url.startswith(f"http://127.0.0.1:{port}/") and served.sink == f"rerun+http://127.0.0.1:{port + 1}/proxy"
+
+
+def test_a_recording_is_finished_without_its_server(tmp_path):
+    served = Server(port=0, memory_mb=100)
+    recording = Recording(server=served, file=tmp_path / "drive.rrd")
+    served.close()
+    Scene(recording.stream).said(1_700_000_000_000_000_000, "INFO", "hello")
+    recording.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["drive.rrd"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_the_server_does_not_outlive_a_process_that_is_killed():
+    program = ("import time\nfrom depth_perception.view.serving import Server\n"
+               "Server(port=0, memory_mb=100)\nprint(flush=True)\ntime.sleep(99)")
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+        try:
+            assert parent.stdout is not None and parent.stdout.readline() == b"\n"
+            children = psutil.Process(parent.pid).children(recursive=True)
+        finally:
+            parent.send_signal(signal.SIGKILL)
+    assert children and not psutil.wait_procs(children, timeout=20)[1]
 
 
 def test_what_is_logged_gets_there(server, tmp_path):

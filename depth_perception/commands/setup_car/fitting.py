@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,7 @@ def fit(bag: Bag, args: argparse.Namespace) -> tuple[list[Finding], list[Fitted]
     for option, topic in named:
         if topic and topic not in there.by_topic:
             raise BadInput(f"{option}: {topic}: {there.unread.get(topic, f'there is no such sensor in {source}')}")
-    images = list(args.image_topic or there.cameras)
+    images = list(dict.fromkeys(args.image_topic or there.cameras))
     if not images:
         known = [f"{name} ({kind})" for name, (kind, _) in bag.topics.items()]
         listing = ", ".join(known[:_MOST_LISTED]) + (f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else "")
@@ -73,7 +74,7 @@ def fit(bag: Bag, args: argparse.Namespace) -> tuple[list[Finding], list[Fitted]
 
 
 def _namespaces(images: list[str]) -> dict[str, str]:
-    """A namespace for each camera: the last word above its topic, or all of them where that is not enough."""
+    """A namespace for each camera: the last word above its topic, or all of them where that is not enough, with a number at last."""
     def named(text: str) -> str:
         return re.sub(r"^(?=\d)", "camera_", re.sub(r"\W", "_", text.strip("/"))) or "camera"
 
@@ -81,7 +82,14 @@ def _namespaces(images: list[str]) -> dict[str, str]:
     if len(set(short.values())) == len(images):
         return short
     long = {image: named(sensors.camera_of(image)) for image in images}
-    return long if len(set(long.values())) == len(images) else {image: named(image) for image in images}
+    if len(set(long.values())) == len(images):
+        return long
+    names: dict[str, str] = {}
+    for image in images:
+        name = named(image)
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        names[image] = next(each for each in itertools.chain([name], numbered) if each not in names.values())
+    return names
 
 
 def _fit_one(bag: Bag, there: Sensors, image: str, namespace: str, args: argparse.Namespace, source: str, *, is_first: bool) -> Fitted:
