@@ -48,7 +48,8 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewin
         observer = make_observer(Path(folder), keep_every=-(-images // SCORED), systems=args.systems)
         played_topics = {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points}
         compressed = image_type.endswith("CompressedImage")
-        inputs = {name: value for name, value in (car | parameters).items() if name.startswith("input.")} | {"input.compressed": compressed}
+        inputs = {name: value for name, value in (car | parameters).items() if name.startswith("input.")}
+        inputs["input.compressed"] = compressed
         viewers = viewing.start({name: topic for name, topic in played_topics.items() if topic}, inputs)
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
             played = rehearse(

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("rclpy")
 
+import rclpy
 from std_msgs.msg import Int32
 
 from depth_perception.nodes.listener import Apart, Listener
