@@ -86,7 +86,7 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
         return {"published": int(status.get(f"published_{name}", 0)), "received": received, "dropped": max(expected - received, 0)}
 
     depths = len(observer.depth_stamps)
-    wanted = {name: sent * (f"published_{name}" in status) for name in ("odometry", "bev")}
+    clouds, poses = (sent if f"published_{name}" in status else 0 for name in ("bev", "odometry"))
     return {
         "frames_in": sent,
         "depth": {
@@ -96,8 +96,8 @@ def _figures(observer: Any, played: Any, image_topic: str) -> dict[str, Any]:
             "scale": _last_scale(observer),
         },
         # The first image has no motion.
-        "odometry": {**system("odometry", len(observer.trajectory), max(wanted["odometry"] - 1, 0)), "latency_ms": percentiles("odometry_total")},
-        "bev": {**system("bev", len(observer.cloud_stamps), wanted["bev"]), "latency_ms": percentiles("bev_total")},
+        "odometry": {**system("odometry", len(observer.trajectory), max(poses - 1, 0)), "latency_ms": percentiles("odometry_total")},
+        "bev": {**system("bev", len(observer.cloud_stamps), clouds), "latency_ms": percentiles("bev_total")},
         **{name: _beside(name, status, received) for name, received in _heard_beside(observer).items()},
         "node": {
             "images": int(status.get("images", 0)),
