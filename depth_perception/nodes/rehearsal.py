@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory, spare_the_collector
+from depth_perception.view.parent import ended_with_parent
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ def rehearse(
     play += ["--wait-for-nodes", "drive", *listeners] if listeners else []
     # What they say goes to files: a pipe that nobody reads would stop a talkative process.
     with tempfile.TemporaryFile("w+") as drive_says, tempfile.TemporaryFile("w+") as player_says, tempfile.TemporaryFile("w+") as played:
-        processes = [subprocess.Popen(drive, stderr=drive_says)]
+        with_us = ended_with_parent(signal.SIGINT)
+        processes = [subprocess.Popen(drive, stderr=drive_says, preexec_fn=with_us)]
         try:
             _spin_until(observer, lambda: observer.active, 30.0, processes[0], drive_says)
             spare_the_collector()
-            processes.append(subprocess.Popen(play, stdout=played, stderr=player_says))
+            processes.append(subprocess.Popen(play, stdout=played, stderr=player_says, preexec_fn=with_us))
             while processes[1].poll() is None:
                 _spin(observer, 0.2)
                 progress(len(observer.depth_stamps))
