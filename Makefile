@@ -42,10 +42,10 @@ docs: $(VENV)/learn.stamp
 bench: $(VENV)/drive.stamp
 	$(VENV)/bin/python -m depth_perception bench --out out/bench
 	$(VENV)/bin/python -m bench.chain --out out/bench
-	$(VENV)/bin/python -m bench.gate out/bench/chain.json
-	$(VENV)/bin/python -m bench.soak --minutes 10 --cycles 100 --out out/bench
 	$(VENV)/bin/python -m bench.record --rates 110 --seconds 60 --out out/bench
 	$(VENV)/bin/python -m bench.record --rates 60 --seconds 6 --kill 20 --cut 20 --out out/bench/killed
+	$(VENV)/bin/python -m bench.soak --minutes 10 --cycles 100 --out out/bench; soaked=$$?; \
+	$(VENV)/bin/python -m bench.gate out/bench/chain.json && exit $$soaked
 
 bench-learn: $(VENV)/learn.stamp
 	$(VENV)/bin/python -m bench.batches --out out/bench

@@ -20,6 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "decode": {"frame", "geometry"},
     "bag": {"frame", "geometry", "decode"},
     "memory": set(),
+    "parent": set(),
     "model": {"frame"},
     "engine": {"frame", "model"},
     "systems": {"frame", "geometry"},
@@ -33,8 +34,8 @@ ROOMS: dict[str, set[str]] = {
     "world": {"frame", "geometry", "bag"},
     "inspection": {"frame", "geometry", "decode", "bag"},
     "loop": {"frame", "bag", "model", "engine", "record", "inspection"},
-    "view": {"frame", "geometry", "systems"},
-    "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "systems", "record", "view"},
+    "view": {"frame", "geometry", "systems", "parent"},
+    "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "parent", "systems", "record", "view"},
     "report": {"frame", "geometry", "model", "bag", "systems", "evaluation", "nodes"},
     "__main__": {"frame", "commands"},
 }

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory, spare_the_collector
-from depth_perception.view.parent import ended_with_parent
+from depth_perception.parent import ended_with_parent
 
 
 @dataclass(frozen=True)

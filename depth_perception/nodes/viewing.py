@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from depth_perception.frame import BadInput
-from depth_perception.view.parent import ended_with_parent
+from depth_perception.parent import ended_with_parent
 
 STARTS_S, ENDS_S = 40.0, 6.0
 

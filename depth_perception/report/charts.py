@@ -34,16 +34,21 @@ def line(at: Sequence[float], values: Sequence[float | None], *, label: str, uni
         return ""
     low, high = min(0.0, *known), max(*known, 1e-9) if len(known) > 1 else max(known[0], 1e-9)
     first, last = at[0], max(at[-1], at[0] + 1e-9)
+    body = f'<path d="{_path(at, values, x=(first, last), y=(low, high))}" fill="none" stroke="{ACCENT}" stroke-width="1.6"/>'
+    return _frame(body, label=f"{label}, {unit}", x=(first, last, "s"), y=(low, high))
+
+
+def _path(at: Sequence[float], values: Sequence[float | None], *, x: tuple[float, float], y: tuple[float, float]) -> str:
+    """The curve in pixels of the frame; None parts it."""
     wide, tall = _WIDTH - _LEFT - 4, _HEIGHT - _BELOW - 4
     path, pen = [], "M"
     for t, value in zip(at, values, strict=True):
         if value is None:
             pen = "M"
             continue
-        path.append(f"{pen}{_LEFT + (t - first) / (last - first) * wide:.1f} {4 + tall - (value - low) / (high - low) * tall:.1f}")
+        path.append(f"{pen}{_LEFT + (t - x[0]) / (x[1] - x[0]) * wide:.1f} {4 + tall - (value - y[0]) / (y[1] - y[0]) * tall:.1f}")
         pen = "L"
-    body = f'<path d="{" ".join(path)}" fill="none" stroke="{ACCENT}" stroke-width="1.6"/>'
-    return _frame(body, label=f"{label}, {unit}", x=(first, last, "s"), y=(low, high))
+    return " ".join(path)
 
 
 def lines(at: Sequence[float], curves: Mapping[str, Sequence[float | None]], *, label: str, unit: str) -> str:
@@ -53,17 +58,10 @@ def lines(at: Sequence[float], curves: Mapping[str, Sequence[float | None]], *, 
         return ""
     low, high = min(0.0, *known, 0.0), max(*known, 1e-9, 1e-9)
     first, last = at[0], max(at[-1], at[0] + 1e-9)
-    wide, tall = _WIDTH - _LEFT - 4, _HEIGHT - _BELOW - 4
     parts = []
     for (name, values), (colour, dash) in zip(curves.items(), _STROKES, strict=False):
-        path, pen = [], "M"
-        for t, value in zip(at, values, strict=True):
-            if value is None:
-                pen = "M"
-                continue
-            path.append(f"{pen}{_LEFT + (t - first) / (last - first) * wide:.1f} {4 + tall - (value - low) / (high - low) * tall:.1f}")
-            pen = "L"
-        parts.append(f'<path d="{" ".join(path)}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-dasharray="{dash}">'
+        path = _path(at, values, x=(first, last), y=(low, high))
+        parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-dasharray="{dash}">'
                      f"<title>{html.escape(name)}</title></path>")
     return _frame("".join(parts), label=f"{label}, {unit}", x=(first, last, "s"), y=(low, high), legend=list(curves))
 

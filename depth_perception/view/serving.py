@@ -17,9 +17,9 @@ import rerun as rr
 import rerun_cli
 
 from depth_perception.frame import BadInput
+from depth_perception.parent import ended_with_parent
 from depth_perception.view.layout import layout
 from depth_perception.view.page import LOOPBACK, Page
-from depth_perception.view.parent import ended_with_parent
 
 STARTS_S, FLUSHES_S = 20.0, 2.0
 _APPLICATION = "depth_perception"

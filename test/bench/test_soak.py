@@ -42,16 +42,13 @@ def test_an_image_without_a_depth_counts_in_its_own_minute():
 
 
 def test_what_was_wanted_is_judged():
-    good = {"unanswered": 0, "soaked_min": 60.0, "rss_mb_per_h": 0.4, "rss_rise_mb": 9.0,
+    good = {"unanswered": 0, "rss_mb_per_h": 0.4,
             "p99_ms_begin": 10.0, "p99_ms_end": 10.9, "changes": 4, "changes_taken": 4,
             "threads": [16, 16], "files": [28, 27]}
     assert all(soak.verdict(good).values())
     for bad in ({"unanswered": 1}, {"rss_mb_per_h": 1.0}, {"rss_mb_per_h": float("nan")}, {"p99_ms_end": 11.1}, {"changes_taken": 3},
                 {"threads": [16, 17]}, {"files": [28, 29]}):
         assert list(soak.verdict(good | bad).values()).count(False) == 1, bad
-    short = good | {"soaked_min": 10.0, "rss_mb_per_h": 13.0, "rss_rise_mb": 1.8}
-    assert all(soak.verdict(short).values())
-    assert list(soak.verdict(short | {"rss_rise_mb": 4.0}).values()).count(False) == 1
 
 
 def test_the_rise_is_that_of_one_step():
@@ -80,7 +77,7 @@ def test_sensors_fall_silent_and_return_and_every_image_is_answered(short_bag, t
     assert summary["skipped_by_node"] == 0
     assert summary["changes_taken"] == summary["changes"] >= 3
     assert all(row["sent"] - row["unanswered"] > 18 and row["latency_ms_p50"] > 0 and row["rss_mb"] > 50 for row in minutes)
-    assert set(made["verdict"]) == {"no drops", "RSS rises by less than 4 MB", "p99 at the end within 10 % of the beginning",
+    assert set(made["verdict"]) == {"no drops", "RSS grows by less than 1 MB/h", "p99 at the end within 10 % of the beginning",
                                     "every change was taken", "no thread or file left open"}
     said = soak.sentences(made)
     assert f"{summary['unanswered']} of 44 images without an answer" in "\n".join(said)

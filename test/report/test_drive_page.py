@@ -149,7 +149,10 @@ def test_light_and_dark_by_the_system_and_by_the_button(page, browser):
     for scheme in ("light", "dark"):
         browser.prefer(scheme)
         seen[scheme] = browser.value("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
-        assert browser.value("document.getElementById('scheme').textContent") == {"light": "Dark", "dark": "Light"}[scheme]
+        wanted = {"light": "Dark", "dark": "Light"}[scheme]  # the page hears of the change with its next drawing
+        browser.value(f"""new Promise(done => {{
+            const look = () => document.getElementById('scheme').textContent == '{wanted}' ? done() : setTimeout(look, 10); look(); }})""")
+        assert browser.value("document.getElementById('scheme').textContent") == wanted
     assert _lightness(seen["light"][0]) > 240 > _lightness(seen["light"][1]) and _lightness(seen["light"][1]) < 40
     assert _lightness(seen["dark"][0]) < 40 and _lightness(seen["dark"][1]) > 200
     browser.value("document.getElementById('scheme').click()")  # the system is dark
