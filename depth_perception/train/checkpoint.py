@@ -37,11 +37,19 @@ class Snapshot:
     def restore(self, networks: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Puts it back; the snapshot stays as it is."""
         networks.load_state_dict(self.weights)
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in self.moments.items():
             index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value.clone()
+            state.setdefault(int(index), {})[name] = _laid_out_as(parameters[int(index)], value)
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy of a moment in its parameter's memory format, without which a GPU's fused step refuses it; a file has the plain one."""
+    if value.shape != parameter.shape:  # the number of steps
+        return value.clone()
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def copied(networks: nn.Module) -> dict[str, Tensor]:

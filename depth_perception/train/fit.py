@@ -132,6 +132,7 @@ def fit(
         clear_leftovers(out)
     world.join(networks)
     networks.to(device)
+    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu or None)
     history, best = History(), None
     if resume:
@@ -141,7 +142,6 @@ def fit(
         except (RuntimeError, ValueError) as error:
             raise BadInput(f"--resume: the checkpoint in {out} is of another network: {str(error).splitlines()[0]}") from error
     networks.train()
-    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     good = Snapshot.of(networks, optimiser)
     watch = Watch(config.explosion, config.patience)
     for row in history.rows:

@@ -22,6 +22,7 @@ from depth_perception.networks.student import StudentConfig
 from depth_perception.networks.teacher import Teacher
 from depth_perception.samples import Drives, held_out
 from depth_perception.train import depth, depth_scores, depth_terms
+from depth_perception.train.compiled import compiled_pass
 from depth_perception.train.device import home, onto
 from depth_perception.train.fit import History, Validation
 from depth_perception.train.logbook import Logbook
@@ -47,7 +48,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, c
         config = replace(config, student=theirs)
     if _shapes(config.student, config.approximation) != _shapes(theirs, config.approximation):
         raise BadInput(f"--teacher {teacher}: it was made for {theirs}, the configuration asks for {config.student}")
-    teaching = Teaching(network)
+    teaching = Teaching(network, compiled=config.fit.compile)
     sha = model.sha256(taught.weights("depth"))
     recipe = depth.Recipe(
         lambda networks, data, config: terms(networks, data, config, teaching),
@@ -60,17 +61,27 @@ def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, c
 
 
 class Teaching:
-    """A frozen teacher, on the device of what it is shown; under autocast it computes as the student does."""
+    """A frozen teacher, on the device of what it is shown; under autocast it computes as the student does. compiled: by torch.compile."""
 
-    def __init__(self, teacher: Teacher) -> None:
+    def __init__(self, teacher: Teacher, *, compiled: bool = False) -> None:
         self.teacher = teacher.requires_grad_(False).eval()
+        self._bridged = compiled_pass(teacher, teacher.bridged) if compiled else teacher.bridged
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Stages:
         """(B, 3, H, W) -> H of the encoder's and of the decoder's stages, and depths."""
+        self._follow(image)
+        return self._bridged(image)
+
+    @torch.no_grad()
+    def depth(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) -> the finest depth (B, 1, H, W), never compiled: held-out batches have their own size."""
+        self._follow(image)
+        return self.teacher(image)[0]  # type: ignore[no-any-return]
+
+    def _follow(self, image: Tensor) -> None:
         if home(self.teacher) != image.device:
             self.teacher.to(image.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return self.teacher.bridged(image)
 
 
 class _Watched(nn.Module):
@@ -95,6 +106,8 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, teac
     """The weighted terms of one batch: those of `train depth` where it has neighbours or distances are learned from, and eq. 18's."""
     watched = _Watched(networks["depth"])
     out: dict[str, Tensor] = {}
+    if config.approximation.mixed and config.approximation.wanted:
+        data = mixed(data, config.approximation.mixed)
     if "target" in data or config.distance:
         out |= depth_terms.terms(nn.ModuleDict({**networks, "depth": watched}), data, config)
     if config.approximation.wanted:
@@ -104,6 +117,18 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, teac
         ours = [[x[: len(data["image"])] for x in maps] for maps in watched.seen]  # a pair's second images come behind
         out |= _approximation(ours, teaching(data["image"]), config)
     return out
+
+
+def mixed(data: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """A batch whose first places, this share of them, show their image under the next place's, from hardly to mostly; of those no distance
+    is true."""
+    image, depth = data["image"], data["depth"]
+    count = round(share * len(image))
+    strength = torch.linspace(0.2, 0.8, count, device=image.device).view(-1, 1, 1, 1)
+    over = torch.lerp(image[:count], image.roll(-1, 0)[:count], strength)
+    none = torch.full_like(depth[:count], torch.nan)
+    return data | {"image": torch.cat([over, image[count:]]).contiguous(memory_format=torch.channels_last),
+                   "depth": torch.cat([none, depth[count:]])}
 
 
 def _approximation(ours: Sequence[list[Tensor]], theirs: Stages, config: Config) -> dict[str, Tensor]:
@@ -137,7 +162,7 @@ def apart(student: nn.Module, drives: Drives, config: Config, teaching: Teaching
     each = []
     for made in held_out(drives, height=config.height, width=config.width, most=config.validate_frames):
         image = onto(home(student), made)["image"]
-        z = teaching(image)[2][0]
+        z = teaching.depth(image)
         each += ((student(image)[0] - z).abs() / z).mean((1, 2, 3)).tolist()
     return sum(each) / len(each)
 

@@ -11,12 +11,17 @@ from depth_perception.train import depth_config
 
 @dataclass(frozen=True)
 class ApproximationConfig:
-    """Weights of S5 eq. 18 ([0129]); one of weight 0 is not computed. disparity_as: of losses.approximation.disparities."""
+    """Weights of S5 eq. 18 ([0129]); one of weight 0 is not computed. disparity_as: of losses.approximation.disparities.
+
+    mixed: this share of a batch is images laid over each other, without distances: a function can be approximated anywhere, and what no
+    street shows says how the teacher thinks (Beyer et al. 2022).
+    """
 
     encoder: float = ranged(0.05, 0, 1e3)
     decoder: float = ranged(0.1, 0, 1e3)
     disparity: float = ranged(10.0, 0, 1e3)
     disparity_as: str = "sigmoid"
+    mixed: float = ranged(0.0, 0, 1)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -43,6 +48,9 @@ class Config(depth_config.Config):
         super().__post_init__()
         if self.network != "student":
             raise BadInput(f"network: `train student` trains a student, got {self.network!r}")
+        if self.approximation.mixed and self.learns_from_pairs:
+            raise BadInput(f"approximation.mixed: wanted 0 where a term asks for neighbours, which mixed images have none of; got "
+                           f"{self.approximation.mixed:g}")
 
     def pairs_at(self, step: int) -> bool:
         """Whether a step's windows come with their neighbours."""

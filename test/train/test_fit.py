@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from depth_perception.frame import BadInput
-from depth_perception.train.checkpoint import load_checkpoint
+from depth_perception.train.checkpoint import Snapshot, load_checkpoint
 from depth_perception.train.distributed import World
 from depth_perception.train.fit import CHECKPOINT, FREE, Budget, FitConfig, History, Validation, fit, one_cycle
 
@@ -211,6 +211,21 @@ def test_a_bad_loss_never_reaches_the_weights(tmp_path):
     assert [each["step"] for each in history.recoveries] == [3] and history.rows[3] == {"step": 4}
     assert all(torch.equal(a, b) for a, b in zip(seen[3], seen[4], strict=True))  # a snapshot was taken after every step
     assert not all(torch.equal(a, b) for a, b in zip(seen[2], seen[3], strict=True))
+
+
+def test_moments_from_a_file_lie_in_memory_as_their_parameters_do():
+    """A GPU's fused step refuses anything else."""
+    network = nn.ModuleDict({"conv": nn.Conv2d(3, 4, 3)}).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters())
+    network["conv"](torch.rand(1, 3, 5, 5)).sum().backward()
+    optimiser.step()
+    taken = Snapshot.of(network, optimiser)
+    moments = {name: value.contiguous() for name, value in taken.moments.items()}
+    assert moments["0.exp_avg"].stride() != taken.moments["0.exp_avg"].stride()
+    Snapshot(taken.weights, moments).restore(network, optimiser)
+    state = optimiser.state[network["conv"].weight]
+    assert state["exp_avg"].stride() == network["conv"].weight.stride() and torch.equal(state["exp_avg"], moments["0.exp_avg"])
+    assert float(state["step"]) == 1
 
 
 def test_only_training_passes_are_compiled(tmp_path, monkeypatch):

@@ -127,6 +127,46 @@ def test_pairs_are_compared_by_their_first_images(taught):
     assert all(torch.allclose(paired[name], alone[name], rtol=1e-4) for name in ("encoder", "decoder", "disparity"))
 
 
+def test_mixed_images_lie_over_each_other_and_have_no_distance(taught):
+    image = torch.stack([torch.full((3, 64, 128), float(place)) for place in range(4)])
+    data = student.mixed({"image": image, "depth": torch.ones(4, 1, 64, 128), "K": torch.eye(3).expand(4, 3, 3)}, 0.5)
+    assert data["image"][:, 0, 0, 0].tolist() == pytest.approx([0.2, 1.8, 2.0, 3.0])
+    assert data["depth"][:2].isnan().all() and (data["depth"][2:] == 1).all()
+
+    seen = []
+    networks = depth.new_networks(replace(TINY, student=SMALL))
+    teaching = student.Teaching(depth.new_networks(TEACHER, taught[1])["depth"])
+    networks["depth"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    networks["depth"].down[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    teaching.teacher.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    made = batch(pairs=False)
+    config = replace(STUDENT, student=SMALL, approximation=student.ApproximationConfig(mixed=1.0))
+    terms = student.terms(networks, made, config, teaching)
+    assert float(terms["distance"].detach()) == 0 and terms["disparity"] > 0  # nothing is left that has a distance
+    assert not torch.equal(networks["depth"].normalise(made["image"]), seen[0])
+    with pytest.raises(BadInput, match=r"approximation\.mixed: wanted 0 where a term asks for neighbours"):
+        replace(config, match=1.0)
+
+
+def test_student_and_teacher_are_compiled_where_they_do_their_work(taught, tmp_path, monkeypatch):
+    passes = []
+
+    def compile(plain):
+        def fast(*inputs):
+            passes.append(plain.__name__)
+            return plain(*inputs)
+        return fast
+
+    monkeypatch.setattr(torch, "compile", compile)
+    bag, teacher = taught
+    fast = replace(STUDENT, fit=replace(STUDENT.fit, compile=True))
+    student.train([bag], tmp_path / "m", teacher=teacher, config=fast, budget=Budget(steps=2), batch=2)
+    assert sorted(passes) == ["bridged", "bridged", "with_stages", "with_stages"]
+    passes.clear()
+    depth.train([bag], tmp_path / "t", config=replace(TEACHER, fit=fast.fit), budget=Budget(steps=1), batch=2)
+    assert set(passes) == {"bridged", "forward"}  # the teacher's own, and the pose network's
+
+
 def test_the_teachers_word_alone_is_learned_without_a_scan(taught, tmp_path, monkeypatch):
     bag, teacher = taught
     monkeypatch.setattr(depth, "FrameReader", lambda path, **options: (replace(frame, scan=None) for frame in drive(14)))
