@@ -21,7 +21,7 @@ def discrepancy(source: Tensor, target: Tensor, *, scales: Sequence[float] = SCA
     both = torch.cat([source, target]).float()
     squared = (both.square().sum(1)[:, None] + both.square().sum(1)[None] - 2 * both @ both.T).clamp_min(0)
     with torch.no_grad():
-        apart = squared[~torch.eye(len(both), dtype=torch.bool, device=both.device)]
+        apart = squared.flatten()[1:].view(len(both) - 1, len(both) + 1)[:, :-1]  # all but the diagonal
         median = apart.median().clamp_min(1e-12)
     kernel = torch.stack([torch.exp(-squared / (scale * median)) for scale in scales]).mean(0)
     n = len(source)

@@ -31,7 +31,7 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, *, s
         return out
     answered, theirs = second
     if config.mmd:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        generator = torch.Generator(features.device).manual_seed(seed * 1_000_003 + step)
         small = labels[:, ::2, ::2]
         ours = chosen(features, paint=(small > 0) & (small != IGNORE), count=config.pixels, balanced=config.balanced, generator=generator)
         others = chosen(theirs, paint=answered.detach().argmax(1) > 0, count=config.pixels, balanced=config.balanced, generator=generator)
@@ -56,9 +56,14 @@ def chosen(features: Tensor, *, paint: Tensor, count: int, balanced: bool, gener
     features: (B, C, h, w); paint: (B, h, w) bool.
     """
     flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+    keys = torch.rand(len(flat), generator=generator, device=flat.device)
+    if not balanced:
+        return flat[keys.topk(min(count, len(flat)))[1]]
     is_paint = paint.reshape(-1)
-    groups = [is_paint.nonzero()[:, 0], (~is_paint).nonzero()[:, 0]] if balanced else [torch.arange(len(flat), device=flat.device)]
-    groups = [group for group in groups if len(group)]
-    shares = [count // 2, count - count // 2] if len(groups) == 2 else [count]
-    drawn = [group[torch.randperm(len(group), generator=generator)[:n].to(group.device)] for group, n in zip(groups, shares, strict=True)]
+    painted = int(is_paint.sum())
+    bare = len(flat) - painted
+    shares = (count // 2, count - count // 2) if painted and bare else (count, count)
+    # Keys are 0..1: what is not of the group comes last, and is not reached.
+    drawn = [keys.masked_fill(~group, -1.0).topk(min(n, size))[1]
+             for group, n, size in ((is_paint, shares[0], painted), (~is_paint, shares[1], bare))]
     return flat[torch.cat(drawn)]
