@@ -19,7 +19,8 @@ def discrepancy(source: Tensor, target: Tensor, *, scales: Sequence[float] = SCA
     one distribution is zero on average, hence sometimes below it.
     """
     both = torch.cat([source, target]).float()
-    squared = (both.square().sum(1)[:, None] + both.square().sum(1)[None] - 2 * both @ both.T).clamp_min(0)
+    with torch.autocast(both.device.type, enabled=False):  # a difference of squares: bfloat16 would leave nothing of it
+        squared = (both.square().sum(1)[:, None] + both.square().sum(1)[None] - 2 * both @ both.T).clamp_min(0)
     with torch.no_grad():
         apart = squared.flatten()[1:].view(len(both) - 1, len(both) + 1)[:, :-1]  # all but the diagonal
         median = apart.median().clamp_min(1e-12)

@@ -26,7 +26,8 @@ class ViewConfig:
     flip: how many are mirrored. rare: how many source views are drawn for a class, every class alike, with a pixel of it inside; the
     others come from anywhere. panels: how many source views get the back of a truck or the like, striped and lettered and no marking
     (simulated cars are plain, real ones have plates, chevrons and glints). shadow: how many get a shadow's edge; look: their
-    recolouring (the target's stay as they are: so the network will see them).
+    recolouring. The target's views stay as they are, so the network will see them; target_look: how many are shaded and recoloured all
+    the same, for a teacher who sees them as they are.
     """
 
     height: int = ranged(128, 32, 2048)  # type: ignore[assignment]
@@ -37,6 +38,7 @@ class ViewConfig:
     rare: float = ranged(0.5, 0, 1)
     panels: float = ranged(0.4, 0, 1)
     shadow: float = ranged(0.3, 0, 1)
+    target_look: float = ranged(0.0, 0, 1)
     look: SampleConfig = field(default_factory=lambda: SampleConfig(
         colour=0.9, brightness=0.4, contrast=0.4, gamma=0.4, saturation=0.8, hue_deg=20.0, cast=0.15, grey=0.15, light=0.6, light_share=0.5,
         blur=0.4, noise=10.0, noise_share=0.5))
@@ -80,7 +82,8 @@ class Pictures:
 
 
 class MarkingBatches:
-    """`batches(step)` -> image (B, 3, H, W) 0..1 and labels (B, H, W) int64 of the source, and, where there is one, target (B, 3, H, W).
+    """`batches(step)` -> image (B, 3, H, W) 0..1 and labels (B, H, W) int64 of the source, and, where there is one, target (B, 3, H, W),
+    and, with target_look, plain (B, 3, H, W), the same views of the target as they are.
 
     The same for the same seed and step.
     """
@@ -95,7 +98,11 @@ class MarkingBatches:
                "labels": torch.from_numpy(np.stack([labels for _, labels in views])).long()}
         if self.target is not None:
             rngs = [np.random.default_rng((self.seed, step, k, 2)) for k in range(self.batch)]
-            out["target"] = _floats([self._unlabelled(rng, self.target) for rng in rngs])
+            plain = [self._unlabelled(rng, self.target) for rng in rngs]
+            if self.config.target_look:
+                out["plain"] = _floats(plain)
+                plain = [self._changed(rng, view, look=self.config.target_look) for rng, view in zip(rngs, plain, strict=True)]
+            out["target"] = _floats(plain)
         return out
 
     def frequencies(self, classes: int, *, steps: int = 24) -> np.ndarray:
@@ -125,11 +132,17 @@ class MarkingBatches:
         if rng.random() < config.panels:
             for _ in range(int(rng.integers(1, 4))):
                 image, labels = panelled(rng, image, labels)
-        if rng.random() < config.shadow:
+        return self._changed(rng, image, look=1.0), labels
+
+    def _changed(self, rng: np.random.Generator, image: np.ndarray, *, look: float) -> np.ndarray:
+        """By another light and another camera, for a share `look` of the views that are asked about."""
+        if look < 1 and rng.random() >= look:
+            return image
+        if rng.random() < self.config.shadow:
             image = shaded(rng, image)
-        if rng.random() < config.look.colour:
-            (image,) = recolour(rng, [image], config.look)
-        return image, labels
+        if rng.random() < self.config.look.colour:
+            (image,) = recolour(rng, [image], self.config.look)
+        return image
 
     def _unlabelled(self, rng: np.random.Generator, target: Pictures) -> np.ndarray:
         image = target.images[int(rng.integers(len(target.images)))]

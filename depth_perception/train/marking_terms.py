@@ -10,6 +10,7 @@ from depth_perception.losses.discrepancy import discrepancy
 from depth_perception.losses.lovasz import lovasz_softmax
 from depth_perception.samples.markings import IGNORE
 from depth_perception.train.branches import Branches
+from depth_perception.train.marking_teacher import asked, follow
 from depth_perception.train.markings_config import Config
 
 
@@ -17,8 +18,11 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, *, s
           seed: int = 0) -> dict[str, Tensor]:
     """The weighted terms of one batch.
 
-    data: `samples.markings.MarkingBatches`. weights: (classes,) of cross-entropy. The pixels that L_MMD compares depend on seed and step.
+    networks: "markings", and "teacher" where the configuration has one (train.marking_teacher). data: `samples.markings.MarkingBatches`.
+    weights: (classes,) of cross-entropy. The pixels that L_MMD compares depend on seed, step and device.
     """
+    if config.teacher and networks.training:
+        follow(networks["teacher"], networks["markings"], step=step, momentum=config.teacher)  # type: ignore[arg-type]
     target = None if config.mode == "source" else data["target"]
     (logits, features), second = branches(networks["markings"], data["image"], target)  # type: ignore[arg-type]
     labels = data["labels"]
@@ -35,35 +39,39 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, *, s
         small = labels[:, ::2, ::2]
         ours = chosen(features, paint=(small > 0) & (small != IGNORE), count=config.pixels, balanced=config.balanced, generator=generator)
         others = chosen(theirs, paint=answered.detach().argmax(1) > 0, count=config.pixels, balanced=config.balanced, generator=generator)
-        out["mmd"] = config.mmd_at(step) * discrepancy(ours, others)
+        pairs = [(torch.cat(ours), torch.cat(others))] if not config.apart else list(zip(ours, others, strict=True))
+        # An early network may hold nothing of the target for paint.
+        distances = [discrepancy(a, b) for a, b in pairs if min(len(a), len(b)) > 1]
+        out["mmd"] = config.mmd_at(step) * torch.stack(distances).mean()
     if config.mode != "copy" and (config.entropy or config.pseudo):
         probabilities = answered.softmax(1)
         if config.entropy:
-            out["entropy"] = -config.entropy * (probabilities * probabilities.clamp_min(1e-6).log()).sum(1).mean()
+            out["entropy"] = -config.entropy * config.climbed(step) * (probabilities * probabilities.clamp_min(1e-6).log()).sum(1).mean()
         if config.pseudo:
+            if config.teacher:
+                probabilities = asked(networks["teacher"], data.get("plain", data["target"])).softmax(1)  # type: ignore[arg-type]
             best, names = probabilities.detach().max(1)
             names = torch.where(best > config.sure, names, torch.full_like(names, IGNORE))
             loss = F.cross_entropy(answered, names, weight=weights.to(answered), ignore_index=IGNORE, reduction="sum")
-            out["pseudo"] = config.pseudo * loss / names.numel()
+            out["pseudo"] = config.pseudo * config.climbed(step) * loss / names.numel()
     return out
 
 
-def chosen(features: Tensor, *, paint: Tensor, count: int, balanced: bool, generator: torch.Generator) -> Tensor:
-    """(at most count, C) features of random pixels, each once; balanced: half of them from `paint`, as far as there is any.
+def chosen(features: Tensor, *, paint: Tensor, count: int, balanced: bool, generator: torch.Generator) -> list[Tensor]:
+    """[(n, C)] features of random pixels, `count` where there are as many, each once; balanced: [of paint, of the rest], half of each.
 
     Each once, for a pixel that met itself would have a kernel of 1, and the unbiased estimate would not be unbiased.
 
-    features: (B, C, h, w); paint: (B, h, w) bool.
+    features: (B, C, h, w); paint: (B, h, w) bool. generator: on their device.
     """
     flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
     keys = torch.rand(len(flat), generator=generator, device=flat.device)
     if not balanced:
-        return flat[keys.topk(min(count, len(flat)))[1]]
+        return [flat[keys.topk(min(count, len(flat)))[1]]]
     is_paint = paint.reshape(-1)
     painted = int(is_paint.sum())
     bare = len(flat) - painted
     shares = (count // 2, count - count // 2) if painted and bare else (count, count)
     # Keys are 0..1: what is not of the group comes last, and is not reached.
-    drawn = [keys.masked_fill(~group, -1.0).topk(min(n, size))[1]
-             for group, n, size in ((is_paint, shares[0], painted), (~is_paint, shares[1], bare))]
-    return flat[torch.cat(drawn)]
+    return [flat[keys.masked_fill(~group, -1.0).topk(min(n, size))[1]]
+            for group, n, size in ((is_paint, shares[0], painted), (~is_paint, shares[1], bare))]

@@ -29,6 +29,7 @@ from depth_perception.train.fit import FREE, Budget, History, fit
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.marked import TRUTH, Marked, labelled, unlabelled
+from depth_perception.train.marking_teacher import new_teacher
 from depth_perception.train.marking_terms import terms
 from depth_perception.train.markings_config import Config
 from depth_perception.train.stage import staged
@@ -72,7 +73,7 @@ def train(source: Sequence[str | Path], target: Sequence[str | Path], out: str |
     identity = {"--source and --target": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], "--batch": batch,
                 "--init": init and model.sha256(Path(init) / "markings.safetensors"),
                 **{f"the configuration's {name}": value for name, value in asked.items()}}
-    networks = nn.ModuleDict({"markings": network})
+    networks = nn.ModuleDict({"markings": network, **({"teacher": new_teacher(network)} if config.teacher else {})})
     history = fit(networks, lambda step, data: terms(networks, data, config, step=step, branches=branches, weights=balance, seed=seed),
                   batches, out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=identity,
                   logbook=lambda step: Logbook(out / "tensorboard", step=step))

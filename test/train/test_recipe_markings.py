@@ -14,6 +14,7 @@ from depth_perception.__main__ import main
 from depth_perception.bag import Writer, messages
 from depth_perception.evaluation.markings import evaluate, predict
 from depth_perception.frame import BadInput, Calibration
+from depth_perception.losses.discrepancy import discrepancy
 from depth_perception.model import share_directory
 from depth_perception.networks.markings import MarkingNet, MarkingNetConfig
 from depth_perception.samples.markings import IGNORE, MarkingBatches, Pictures, ViewConfig, panelled, shaded
@@ -22,6 +23,7 @@ from depth_perception.train import markings
 from depth_perception.train.branches import Branches
 from depth_perception.train.fit import FitConfig
 from depth_perception.train.marked import labelled, unlabelled
+from depth_perception.train.marking_teacher import new_teacher
 from depth_perception.train.marking_terms import chosen, terms
 from depth_perception.train.markings import Budget, Config
 from depth_perception.train.overrides import from_yaml
@@ -173,14 +175,8 @@ def test_the_copied_branch_moves_no_weight_of_the_target_side():
     small = data["labels"][:, ::2, ::2]
     ours = chosen(answers[0][1], paint=(small > 0) & (small != IGNORE), count=64, balanced=True, generator=generator)
     others = chosen(answers[1][1].detach(), paint=answers[1][0].argmax(1) > 0, count=64, balanced=True, generator=generator)
-    (config.mmd_at(10) * markings_discrepancy(ours, others)).backward()
+    (config.mmd_at(10) * discrepancy(torch.cat(ours), torch.cat(others))).backward()
     torch.testing.assert_close(networks["markings"].target.weight.grad, found["copy"][1], rtol=1e-3, atol=1e-6)
-
-
-def markings_discrepancy(ours, others):
-    from depth_perception.losses.discrepancy import discrepancy
-
-    return discrepancy(ours, others)
 
 
 @pytest.mark.parametrize("mode", ["copy", "siamese"])
@@ -264,10 +260,57 @@ def test_options_beyond_the_text_are_terms_of_their_own():
 def test_paint_is_half_of_what_is_compared_and_no_pixel_meets_itself(painted, of_paint):
     features = torch.arange(32.0).view(1, 1, 4, 8)
     paint = features[:, 0] < painted
-    drawn = chosen(features, paint=paint, count=12, balanced=True, generator=torch.Generator().manual_seed(0))[:, 0]
-    assert (drawn < painted).sum() == of_paint
+    of, rest = chosen(features, paint=paint, count=12, balanced=True, generator=torch.Generator().manual_seed(0))
+    drawn = torch.cat([of, rest])[:, 0]
+    assert len(of) == of_paint and (of < painted).all() and (rest >= painted).all()
     assert len(drawn) == len(drawn.unique()) == (of_paint + 6 if painted else 12)
-    assert len(chosen(features, paint=paint, count=40, balanced=False, generator=torch.Generator()).unique()) == 32
+    (anywhere,) = chosen(features, paint=paint, count=40, balanced=False, generator=torch.Generator())
+    assert len(anywhere.unique()) == 32
+
+
+def test_apart_paint_is_compared_with_paint_and_the_rest_with_the_rest():
+    data, (config, networks, branches) = batch()(0), parts("siamese")
+    config, found = replace(config, lovasz=0.0, ramp=0, mmd=1.0), {}
+    for apart in (False, True):
+        losses = terms(networks, data, replace(config, apart=apart), step=3, branches=branches, weights=torch.ones(7))
+        found[apart] = float(losses["mmd"].detach())
+    answers = branches(networks["markings"], data["image"], data["target"])
+    generator, small = torch.Generator().manual_seed(3), data["labels"][:, ::2, ::2]
+    ours = chosen(answers[0][1], paint=(small > 0) & (small != IGNORE), count=64, balanced=True, generator=generator)
+    others = chosen(answers[1][1], paint=answers[1][0].argmax(1) > 0, count=64, balanced=True, generator=generator)
+    assert found[False] == pytest.approx(float(discrepancy(torch.cat(ours), torch.cat(others)).detach()), rel=1e-4)
+    each = [float(discrepancy(a, b).detach()) for a, b in zip(ours, others, strict=True)]
+    assert found[True] == pytest.approx(sum(each) / 2, rel=1e-4) and found[True] != pytest.approx(found[False], rel=0.05)
+
+
+def test_the_teacher_follows_the_weights_and_names_what_it_sees_without_recolouring():
+    data, (config, networks, branches) = batch(target_look=1.0)(0), parts("siamese")
+    assert data["plain"].shape == data["target"].shape and not torch.equal(data["plain"], data["target"])
+    config = replace(config, lovasz=0.0, mmd=0.0, ramp=0, pseudo=1.0, sure=0.0, teacher=0.5, views=replace(VIEWS, target_look=1.0))
+    networks["teacher"] = new_teacher(networks["markings"])
+    old, name = networks["teacher"].last.weight.clone(), "last.weight"
+    with torch.no_grad():
+        networks["markings"].get_parameter(name).add_(1.0)
+    losses = terms(networks, data, config, step=9, branches=branches, weights=torch.ones(7))
+    torch.testing.assert_close(networks["teacher"].last.weight, old + 0.5)
+    networks["teacher"].eval()
+    with torch.no_grad():
+        names = networks["teacher"](data["plain"]).argmax(1)
+    answered = branches(networks["markings"], data["image"], data["target"])[1][0]
+    assert float(losses["pseudo"]) == pytest.approx(float(torch.nn.functional.cross_entropy(answered, names).detach()), rel=1e-3)
+    losses["pseudo"].backward()
+    assert all(parameter.grad is None for parameter in networks["teacher"].parameters())
+
+
+def test_a_taught_training_is_repeatable_and_ends_without_its_teacher(roads, tmp_path):
+    source, target = roads
+    config = replace(TINY, pseudo=1.0, teacher=0.9, views=replace(VIEWS, target_look=0.5), fit=FitConfig(threads=1, snapshot_every=1))
+    how = {"config": config, "batch": 2, "budget": Budget(steps=4)}
+    markings.train([source], [target], tmp_path / "whole", **how)
+    ends = markings.train([source], [target], tmp_path / "again", **how)
+    assert set(ends.rows[-1]) == {"step", "cross_entropy", "lovasz", "mmd", "pseudo"}
+    assert (tmp_path / "whole/markings.safetensors").read_bytes() == (tmp_path / "again/markings.safetensors").read_bytes()
+    assert not [name for name in model.load(tmp_path / "whole").networks if name != "markings"], "the teacher does not drive"
 
 
 @pytest.mark.parametrize("mode", ["source", "copy", "siamese"])
@@ -341,7 +384,8 @@ def test_the_documented_configuration_is_the_default_one():
 
 @pytest.mark.parametrize(("change", "word"), [
     ({"mode": "both"}, "mode"), ({"statistics": "mine"}, "statistics"), ({"height": 100}, "network input"), ({"mmd": -1.0}, "mmd"),
-    ({"network": replace(TINY.network, target=0)}, r"network\.target")])
+    ({"network": replace(TINY.network, target=0)}, r"network\.target"), ({"apart": True, "balanced": False}, "apart"),
+    ({"teacher": 0.9}, "teacher: wanted mode siamese and pseudo"), ({"views": replace(VIEWS, target_look=0.5)}, "target_look")])
 def test_bad_configurations_are_refused(change, word):
     with pytest.raises(BadInput, match=word):
         replace(TINY, **change)
