@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what has happened to it, some of worn,faded,wet,shadowed,patched; /truth/painted and /truth/wear say what is left "
         "(default: new)",
     )
+    parser.add_argument(
+        "--traffic",
+        default="ordinary",
+        metavar="KIND",
+        help="ordinary; jam: queues in all lanes, lorries and buses close by, bridges and gantries above (default: ordinary)",
+    )
     parser.add_argument("--camera-height", type=float, default=1.65, metavar="M",
                         help="metres above the ground (default 1.65; --appearance varied draws its own)")
     parser.add_argument("--no-truth", action="store_true", help="leave out /truth")
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         setting=args.setting,
         hard=asked(args.hard),
         road=ageing.asked(args.road),
+        traffic=args.traffic,
     )
     out = Path(args.out)
     if out.exists():

@@ -14,6 +14,7 @@ from depth_perception.world.ageing import NEW, VISIBLE, Aged, aged
 from depth_perception.world.appearance import Appearance, harsh, random_appearance
 from depth_perception.world.flicker import Flicker
 from depth_perception.world.hard import NONE, Hard
+from depth_perception.world.jam import TRAFFIC, glaring, jam_setting
 from depth_perception.world.layout import random_street
 from depth_perception.world.light import Film
 from depth_perception.world.mesh import Mesh, merge
@@ -40,6 +41,7 @@ class Config:
     lidar: None for a camera alone. setting: one of street.SETTINGS, None = drawn. detail: what shading may cost.
     hard: what to add that photometry fails on; with any of it, moments say of every pixel why it is hard.
     road: what has happened to it since it was painted; with any of it, moments say what is left of the paint.
+    traffic: "ordinary", or "jam": all lanes full of what stands or crawls, lorries beside us, bridges above.
     """
 
     seconds: float = 10.0
@@ -52,6 +54,7 @@ class Config:
     detail: Detail = FULL
     hard: Hard = NONE
     road: Aged = NEW
+    traffic: str = "ordinary"
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
@@ -64,6 +67,8 @@ class Config:
             raise BadInput(f"appearance: wanted default, varied or harsh, got {self.appearance!r}")
         if self.setting is not None and self.setting not in SETTINGS:
             raise BadInput(f"setting: wanted one of {', '.join(SETTINGS)}, got {self.setting!r}")
+        if self.traffic not in TRAFFIC:
+            raise BadInput(f"traffic: wanted {' or '.join(TRAFFIC)}, got {self.traffic!r}")
 
     @property
     def frames(self) -> int:
@@ -102,14 +107,15 @@ class Moment:
 class Trajectory:
     """Where the car is at any time: smooth speed with stops, a little weaving, a little pitch and roll."""
 
-    def __init__(self, rng: np.random.Generator, seconds: float, fastest: float) -> None:
+    def __init__(self, rng: np.random.Generator, seconds: float, fastest: float, slowest: float | None = None) -> None:
+        slowest = max(3.0, 0.35 * fastest) if slowest is None else slowest
         self._t = np.arange(-1.0, seconds + 1.0, 0.01)
         wanted = np.zeros(len(self._t))
         k = 0
         while k < len(wanted):
             n = int(rng.uniform(3, 9) * 100)
             stop = rng.random() < 0.12 and k > 0
-            wanted[k : k + n] = 0.0 if stop else rng.uniform(max(3.0, 0.35 * fastest), fastest)
+            wanted[k : k + n] = 0.0 if stop else rng.uniform(slowest, fastest)
             k += n
         speed = np.empty(len(wanted))
         now = wanted[0]
@@ -167,8 +173,14 @@ def drive(config: Config) -> Iterator[Moment]:
     if config.appearance == "harsh":
         look = harsh(look, np.random.default_rng([config.seed, 20261124]))
     camera = _random_camera(rng, config.camera) if varied else config.camera
-    fastest = {"city": 12.0, "residential": 9.5, "suburb": 13.0, "country": 14.0, "highway": 14.0}[setting]
-    trajectory = Trajectory(rng, config.seconds, fastest if varied else 9.0)
+    fastest = {"city": 12.0, "residential": 9.5, "suburb": 13.0, "country": 14.0, "highway": 14.0}[setting] if varied else 9.0
+    slowest, jam = None, None
+    if config.traffic == "jam":
+        jam = np.random.default_rng([config.seed, 20261125])
+        setting = config.setting or jam_setting(jam)
+        look = glaring(look, jam) if varied else look
+        slowest, fastest = 0.0, float(jam.uniform(1.5, 7.0))
+    trajectory = Trajectory(rng, config.seconds, fastest, slowest)
     lane = int(rng.integers(3))
     street = random_street(
         rng,
@@ -178,6 +190,7 @@ def drive(config: Config) -> Iterator[Moment]:
         lane=lane,
         hard=config.hard,
         car=CarAhead(trajectory.s, trajectory.arrival),
+        jam=jam,
     )
     street = aged(street, config.road, np.random.default_rng([config.seed, 20261123]))
     d = -(min(lane, street.road.lanes[0] - 1) + 0.5) * street.road.lane_width

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from depth_perception.world import jam as jams
 from depth_perception.world import kerbside, roadside, traffic
 from depth_perception.world.hard import NONE, Hard
 from depth_perception.world.mesh import merge
@@ -27,12 +28,16 @@ def random_street(
     lane: int = 0,
     hard: Hard = NONE,
     car: CarAhead | None = None,
+    jam: np.random.Generator | None = None,
 ) -> Street:
     """A street for a drive of `length` metres and `duration` seconds; `lane`: the car's own lane, 0 next to the centre.
 
-    hard: what to add that photometry fails on; car: how the car will drive, which hard traffic must know.
+    hard: what to add that photometry fails on; car: how the car will drive, which hard traffic and jams must know.
+    jam: what a jam is drawn from, None = no jam. Jams take the place of all other traffic.
     """
     plan = hardened(random_plan(rng, setting), hard, rng)
+    if jam is not None:
+        plan = jams.jammed(plan, jam)
     road = random_road(
         rng,
         length=length,
@@ -54,9 +59,14 @@ def random_street(
         kerbside.kerbside(site, side, occupancy, spacing)
     kerbside.crossings(site)
     roadside.backdrop(site)
-    traffic.traffic(site, duration, lane=min(lane, plan.lanes[0] - 1))
-    if Hard.MOVING in hard and car is not None:
-        traffic.close_traffic(site, car, duration, lane=min(lane, plan.lanes[0] - 1))
+    lane = min(lane, plan.lanes[0] - 1)
+    if jam is not None and car is not None:
+        jams.spans(site, jam)
+        jams.queues(site, jam, car, duration, lane=lane)
+    else:
+        traffic.traffic(site, duration, lane=lane)
+        if Hard.MOVING in hard and car is not None:
+            traffic.close_traffic(site, car, duration, lane=lane)
     look = replace(_ground_look(rng, plan.sidewalk, covers), wet=plan.wet)
     mesh = merge([ground(road), *site.parts])
     return Street(

@@ -29,6 +29,7 @@ class Actor:
 
     mesh: around its foot; facing: +1 with the road, -1 against it; d: metres left of the centreline.
     across: m/s to the left, of a thing that crosses the road: it is `d` left of the centreline at t = 0, and looks where it goes.
+    pace: metres that it goes along the road for each one that the car goes, besides its own speed.
     """
 
     label: str
@@ -41,10 +42,13 @@ class Actor:
     facing: int
     follows: bool = False
     across: float = 0.0
+    pace: float = 0.0
 
     def s(self, t: float, s_car: float) -> float:
         """Metres along the road at t seconds."""
-        return float(s_car + self.s0 + 2.0 * np.sin(0.3 * t + self.track) if self.follows else self.s0 + self.facing * self.speed * t)
+        if self.follows:
+            return float(s_car + self.s0 + 2.0 * np.sin(0.3 * t + self.track))
+        return float(self.s0 + self.facing * self.speed * t + self.pace * s_car)
 
     def at(self, t: float, s_car: float) -> tuple[float, float]:
         """Road coordinates at t seconds, metres."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from depth_perception.world import thing_colour, wall_colour
 from depth_perception.world.ground_colour import grassland, ground
+from depth_perception.world.livery import livery_colour
 from depth_perception.world.mesh import Material
 from depth_perception.world.points import Points
 from depth_perception.world.street import Street
@@ -23,6 +24,7 @@ SHADES = {
     Material.SIGN: thing_colour.sign,
     Material.BARE: wall_colour.bare,
     Material.CURTAIN: wall_colour.curtain,
+    Material.LIVERY: livery_colour,
 }
 
 

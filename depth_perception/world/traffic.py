@@ -39,6 +39,20 @@ def traffic(site: Site, duration: float, *, lane: int) -> None:
         while s < road.s[-1] + speed * duration and plan.traffic > 0.2:
             drive(site, (k + 0.5) * w, -1, s, speed)
             s += rng.uniform(12, 300 / plan.traffic)
+    walkers(site)
+    end = float(road.s[-1]) - 60
+    for _ in range(rng.poisson(0.004 * end * (plan.people > 0.5))):
+        mesh, size = people.cyclist(rng, site.styles)
+        side = int(rng.choice([-1, 1]))
+        d = side * (max(right, left) * w - 0.4)
+        site.actors.append(
+            Actor("Cyclist", mesh, size, site.next_track(), float(rng.uniform(-20, end)), float(rng.uniform(2.5, 6)), d, -side)
+        )
+
+
+def walkers(site: Site) -> None:
+    """People on the sidewalks."""
+    rng, road, plan = site.rng, site.road, site.plan
     end = float(road.s[-1]) - 60
     if plan.sidewalk > 0.5:
         for _ in range(int(plan.people * (end + 60) / 60)):
@@ -50,13 +64,6 @@ def traffic(site: Site, duration: float, *, lane: int) -> None:
                     "Pedestrian", mesh, size, site.next_track(), float(rng.uniform(-40, end)), float(rng.choice([0.0, 1.1, 1.5])), d, facing
                 )
             )
-    for _ in range(rng.poisson(0.004 * end * (plan.people > 0.5))):
-        mesh, size = people.cyclist(rng, site.styles)
-        side = int(rng.choice([-1, 1]))
-        d = side * (max(right, left) * w - 0.4)
-        site.actors.append(
-            Actor("Cyclist", mesh, size, site.next_track(), float(rng.uniform(-20, end)), float(rng.uniform(2.5, 6)), d, -side)
-        )
 
 
 def close_traffic(site: Site, car: CarAhead, duration: float, *, lane: int) -> None:

@@ -140,17 +140,18 @@ def car(kind: str, rng: np.random.Generator, styles: Styles) -> tuple[Mesh, np.n
     radius = float(np.clip(0.21 * height, 0.29, 0.48))
     for end in (-0.30, 0.31):
         for side in (-1, 1):
-            parts.append(_wheel(end * length, side * (0.5 * width - 0.10), radius, side, wheel))
+            parts.append(tyre(end * length, side * (0.5 * width - 0.10), radius, side, wheel))
     size = np.array([length + 0.04, width + 0.04, height])
     return merge(parts), size
 
 
-def _wheel(x: float, y: float, radius: float, side: float, style: int) -> Mesh:
+def tyre(x: float, y: float, radius: float, side: float, style: int, width: float = 0.22) -> Mesh:
+    """A wheel around (x, y, radius), its rim on the outside: `side` +1 = left, -1 = right."""
     angle = np.linspace(0, 2 * np.pi, 13)
     circle = np.c_[np.cos(angle), np.sin(angle)]
-    rim = np.c_[x + radius * circle[:, 0], np.full(13, y + side * 0.11), radius + radius * circle[:, 1]]
-    inner = rim - [0, side * 0.22, 0]
-    hub = np.broadcast_to([x, y + side * 0.11, radius], (12, 3))
+    rim = np.c_[x + radius * circle[:, 0], np.full(13, y + side * 0.5 * width), radius + radius * circle[:, 1]]
+    inner = rim - [0, side * width, 0]
+    hub = np.broadcast_to([x, y + side * 0.5 * width, radius], (12, 3))
     coords = np.c_[circle, np.zeros(13)]
     disc = triangles(
         np.stack([rim[:-1], rim[1:], hub], 1), np.stack([coords[:-1], coords[1:], np.zeros((12, 3))], 1), Material.WHEEL, style
