@@ -6,8 +6,9 @@ import argparse
 import importlib
 import pkgutil
 import sys
+from types import ModuleType
 
-from depth_perception import __version__, commands
+from depth_perception import __version__, commands, writable
 from depth_perception.frame import BadInput
 
 # What a vehicle does not have, and how to get it.
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv[1:])
     args.command_line = f"python -m depth_perception {' '.join(argv)}"
     try:
+        check_outputs(module, args)
         return int(module.run(args) or 0)
     except BadInput as error:
         print(f"{argv[0]}: {error}", file=sys.stderr)
@@ -66,6 +68,14 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"{argv[0]}: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def check_outputs(module: ModuleType, args: argparse.Namespace) -> None:
+    """Raises BadInput where what a verb is to write cannot be written."""
+    check = {"directory": writable.directory, "file": writable.file}
+    for name, kind in module.WRITES.items():
+        if path := getattr(args, name):
+            check[kind](f"--{name.replace('_', '-')}", path)
 
 
 def _load(verb: str):  # type: ignore[no-untyped-def]

@@ -1,6 +1,9 @@
 """The command line: what it writes, and one sentence with exit code 2 for what cannot be."""
 
+import importlib
 import json
+import pkgutil
+import re
 import subprocess
 import sys
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 from worlds import CALIBRATION, T_BASE_CAMERA, T_BASE_LIDAR, scan
 
+from depth_perception import commands
 from depth_perception.__main__ import main
 from depth_perception.bag import Writer, messages
 
@@ -171,6 +175,42 @@ def test_what_cannot_be_written_is_named(capsys, drive_bag, tiny_model, tmp_path
     assert main(["evaluate", "bev", "--bag", str(drive_bag), "--model", str(tiny_model), "--json", str(tmp_path)]) == 2
     assert "it is a directory" in capsys.readouterr().err
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+# What every verb wants beside the option that names what it writes; none of it is there, for the door comes first.
+WANTED = {
+    "bench": [], "compile": [], "demo": [], "doctor": [], "inspect": ["absent"], "record": [], "setup-car": ["absent"], "simulate": [],
+    "drive": ["--bag", "absent"], "evaluate": ["depth", "--bag", "absent"], "export": ["--model", "absent"], "loop": ["--into", "made"],
+    "map-markings": ["--bag", "absent", "--out", "made"], "predict": ["depth", "absent", "--out", "made"],
+    "train": ["depth", "--bag", "absent", "--out", "made"],
+}
+
+
+def written_by(verb):
+    """What the options of a verb are to write, by name."""
+    return importlib.import_module(f"depth_perception.commands.{verb.replace('-', '_')}").WRITES
+
+
+def test_every_verb_says_what_it_writes(capsys):
+    names = (name.replace("_", "-") for _, name, _ in pkgutil.iter_modules(commands.__path__) if not name.startswith("train_"))
+    assert sorted(names) == sorted(WANTED)
+    for verb in WANTED:
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        options = re.findall(r"^  (--(?:out|into|json|html|view-file))\b", capsys.readouterr().out, re.MULTILINE)
+        assert set(options) <= {f"--{name.replace('_', '-')}" for name in written_by(verb)}, verb
+
+
+@pytest.mark.parametrize(("verb", "name", "kind"), [(verb, *each) for verb in WANTED for each in written_by(verb).items()])
+def test_what_cannot_be_written_is_refused_at_the_door(capsys, tmp_path, monkeypatch, verb, name, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    option, below = f"--{name.replace('_', '-')}", tmp_path / "file" / "x" / "y"
+    wrong = tmp_path / "file" if kind == "directory" else tmp_path
+    assert refused(capsys, verb, *WANTED[verb], option, below).endswith(f"{option}: {below} cannot be written: {tmp_path / 'file'} is no "
+                                                                        "directory")
+    assert f"{option}: {wrong}: wanted a {kind}" in refused(capsys, verb, *WANTED[verb], option, wrong)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"], "nothing is made by asking"
 
 
 def test_drive_with_a_calibration_file_needs_no_camera_info_and_no_tf(tiny_model, tmp_path):

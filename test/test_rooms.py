@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "bag": {"frame", "geometry", "decode"},
     "memory": set(),
     "parent": set(),
+    "writable": {"frame"},
     "model": {"frame"},
     "engine": {"frame", "model"},
     "systems": {"frame", "geometry"},
@@ -28,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "networks": {"frame", "geometry"},
     "losses": {"frame", "geometry"},
     "samples": {"frame", "geometry"},
-    "train": {"frame", "geometry", "decode", "bag", "samples", "networks", "losses", "systems", "model", "memory"},
+    "train": {"frame", "geometry", "decode", "bag", "samples", "networks", "losses", "systems", "model", "memory", "writable"},
     "export": {"frame", "geometry", "bag", "systems", "networks", "train", "model", "engine"},
     "evaluation": {"frame", "geometry", "decode", "bag", "engine", "model", "systems", "train"},
     "world": {"frame", "geometry", "bag"},
@@ -37,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "view": {"frame", "geometry", "systems", "parent"},
     "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "parent", "systems", "record", "view"},
     "report": {"frame", "geometry", "model", "bag", "systems", "evaluation", "nodes"},
-    "__main__": {"frame", "commands"},
+    "__main__": {"frame", "commands", "writable"},
 }
 
 # guest -> the rooms that may bring it (commands may not: they import rooms).

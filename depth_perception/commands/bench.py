@@ -10,6 +10,7 @@ import argparse
 
 HELP = "measure latency, start-up time, drops and memory of the whole drive; JSON under --out"
 EXAMPLE = "python -m depth_perception bench --out out/bench"
+WRITES = {"out": "directory"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

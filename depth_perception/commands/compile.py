@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 HELP = "build TensorRT engines of a model's networks, for this GPU or ahead of time for others"
 EXAMPLE = "python -m depth_perception compile --model models/student --target sm86,sm89 --precision fp32"
+WRITES = {"out": "directory", "json": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

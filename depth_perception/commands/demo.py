@@ -6,6 +6,7 @@ import argparse
 
 HELP = "the whole way on this machine: a drive, all nodes over DDS, summary, pictures, report"
 EXAMPLE = "python -m depth_perception demo --bag drive.mcap --out out/demo"
+WRITES = {"out": "directory", "view_file": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 HELP = "play a bag through all nodes over DDS and say what came out, how fast and how well"
 EXAMPLE = "python -m depth_perception drive --bag drive.mcap --json summary.json"
+WRITES = {"out": "directory", "json": "file", "view_file": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

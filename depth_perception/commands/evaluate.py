@@ -7,6 +7,7 @@ from typing import Any
 
 HELP = "score a model on bags: depth, odometry, the bird's-eye view, objects or road markings"
 EXAMPLE = "python -m depth_perception evaluate depth --bag drive.mcap --json scores.json"
+WRITES = {"json": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 HELP = "write a trained model's ONNX files and self-test, compared with the networks"
 EXAMPLE = "python -m depth_perception export --model out/student --precision fp32,fp16"
+WRITES = {"out": "directory", "json": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 HELP = "what a bag holds, what is wrong with it, and which training, evaluation or driving it is fit for"
 EXAMPLE = "python -m depth_perception inspect drive.mcap --html drive.html"
+WRITES = {"json": "file", "html": "file"}
 
 _QUICK_FRAMES = 200
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 HELP = "learn from new drives, and promote the model only when it is proven better; or roll back"
 MOST_FAILURES = 3  # so often a bag is tried whose run failed: what failed may have been the machine, not the bag
 EXAMPLE = "python -m depth_perception loop --bag /data/drives --into /data/models --minutes 20 --target sm86"
+WRITES = {"into": "directory", "json": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

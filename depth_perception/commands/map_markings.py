@@ -6,6 +6,7 @@ import argparse
 
 HELP = "a reference map of a street's markings, from good drives down it, for finding what is missing later"
 EXAMPLE = "python -m depth_perception map-markings --bag morning evening --out map.geojson"
+WRITES = {"out": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

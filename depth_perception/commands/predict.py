@@ -6,6 +6,7 @@ import argparse
 
 HELP = "depth, objects or road markings of images, a folder of images, or a bag: as numbers, and as pictures"
 EXAMPLE = "python -m depth_perception predict depth photos/ --focal 721 --out out/depth"
+WRITES = {"out": "directory"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

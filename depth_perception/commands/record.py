@@ -8,6 +8,7 @@ import sys
 
 HELP = "record topics into a bag, the last gigabytes of them, or snapshots; or repair a bag that was not finished"
 EXAMPLE = "python -m depth_perception record --out drive --topics /camera/image_raw /camera/camera_info /lidar/points /tf /tf_static"
+WRITES = {"out": "directory", "json": "file"}
 
 # Flag -> parameter of recorder_node; the node checks the values.
 _PARAMETERS = {"mode": "mode", "compression": "compression", "split_mb": "split_mb", "split_s": "split_s", "keep_gb": "keep_gb",

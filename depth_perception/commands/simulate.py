@@ -6,6 +6,7 @@ import argparse
 
 HELP = "a simulated drive with exact truth, as a bag"
 EXAMPLE = "python -m depth_perception simulate --seconds 10 --seed 1 --out drive_1"
+WRITES = {"out": "directory"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

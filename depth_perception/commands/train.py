@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HELP = "learn a model from bags; ends by exporting it"
 EXAMPLE = "python -m depth_perception train depth --bag drive_1 drive_2 --out out/student --minutes 25"
+WRITES = {"out": "directory", "json": "file"}
 
 
 # What only some tasks take; a flag of another one is a mistake, and is not passed over.

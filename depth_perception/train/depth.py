@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depth_perception import model
+from depth_perception import model, writable
 from depth_perception.bag import Bag, FrameReader
 from depth_perception.frame import BadInput
 from depth_perception.geometry.edge_alignment import EdgeAlignment
@@ -75,8 +75,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     out, world, recipe = Path(out), world or World(), recipe or Recipe(terms)
     if batch < world.size:
         raise BadInput(f"--batch: wanted at least one window for each of {world.size} processes, got {batch}")
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"--out {out}: wanted a directory, it is a file")
+    writable.directory("--out", out)
     if config.keep_init and init is None:
         raise BadInput(f"keep_init: {config.keep_init:g} of --init's weights cannot be kept without --init")
     on_gpu = chosen(config.fit.device).type == "cuda"

@@ -6,6 +6,7 @@ import argparse
 
 HELP = "check this machine: environment, ROS, DDS, GPU, models, disk, memory, clock; with --gpu, prove and time every engine on its GPU"
 EXAMPLE = "python -m depth_perception doctor --json doctor.json"
+WRITES = {"engines": "directory", "json": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

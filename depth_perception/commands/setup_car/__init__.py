@@ -8,6 +8,7 @@ from pathlib import Path
 
 HELP = "write drive.yaml for your car from a bag or the running car, check its calibration, say what is missing"
 EXAMPLE = "python -m depth_perception setup-car drive.mcap --out drive.yaml"
+WRITES = {"out": "file", "json": "file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +43,6 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--seconds: wanted 1 to 60, got {args.seconds:g}")
     if out.exists() and not args.force:
         raise BadInput(f"--out: {out} is there already; give another name, or --force")
-    for option, path in (("--out", out), ("--json", Path(args.json) if args.json else out)):
-        _try(option, path)
     if not args.live:
         return _write(args, out, Bag(args.bag), {})
     from depth_perception.nodes.transport import environment
@@ -60,21 +59,6 @@ def run(args: argparse.Namespace) -> int:
             said = f"; {', '.join(silent)} are offered, but nothing arrives (docs/nodes.md, fastdds.xml)" if silent else ""
             raise BadInput(f"--live: nothing came within {args.seconds:g} s in domain {domain}{said or ': is the car running?'}") from None
         return _write(args, out, bag, silent)
-
-
-def _try(option: str, path: Path) -> None:
-    """Raises BadInput where a file could not be written: before the work, not after it."""
-    import tempfile
-
-    from depth_perception.frame import BadInput
-
-    if path.is_dir():
-        raise BadInput(f"{option}: {path}: wanted a file to write, it is a directory")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise BadInput(f"{option}: {path} cannot be written: {error.strerror}") from None
 
 
 def _write(args: argparse.Namespace, out: Path, bag: object, silent: dict[str, str]) -> int:
