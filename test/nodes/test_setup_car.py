@@ -91,6 +91,12 @@ def test_a_whole_car_needs_nothing(write, setup):
     assert blocks == {"/**": {"remap": cameras[0].topics, "input": {"compressed": False, "base_frame": "base_link"}}}
 
 
+def test_the_json_has_the_cameras_as_the_file_has_them(write, setup, tmp_path):
+    _, cameras, _, _ = setup(write("front", "rear"))
+    assert json.loads((tmp_path / "found.json").read_text())["cameras"] == [vars(camera) for camera in cameras]
+    assert cameras[0].parameters["input.base_frame"] == "base_link" and cameras[1].parameters["publish_tf"] is False
+
+
 def test_compressed_images_are_decoded(write, setup):
     code, cameras, blocks, _ = setup(write(compressed=True))
     assert code == 0

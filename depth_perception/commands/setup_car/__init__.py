@@ -80,7 +80,7 @@ def _write(args: argparse.Namespace, out: Path, bag: object, silent: dict[str, s
     todo = [f"{f'/{namespace}: ' if namespace else ''}{finding.says}" for namespace, finding in rows if finding.level == "todo"]
     write_atomically(out, car_file.written([(each.camera, each.lines) for each in fitted], head=_head(args, out, fitted, todo)))
     if args.json:
-        cameras = [vars(each.camera) for each in fitted]
+        cameras = [vars(camera) for camera in car_file.cameras(out)]  # as its readers see them
         findings = [{"camera": namespace, **finding._asdict()} for namespace, finding in rows]
         write_atomically(Path(args.json), as_json({"out": str(out), "cameras": cameras, "findings": findings}))
     print(f"{out}: {len(fitted)} camera{'s' * (len(fitted) > 1)}; ros2 launch depth_perception drive.launch.py params_file:={out}")
