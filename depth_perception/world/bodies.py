@@ -24,8 +24,8 @@ def hull(
     half_height: np.ndarray,
     style: int,
     *,
-    sides: int = 36,
-    material: Material = Material.LIVERY,
+    sides: int = 24,
+    material: Material = Material.DRUM,
 ) -> Mesh:
     """A lying drum through (N,) ellipses; coords along its flanks as on a side that is lettered."""
     angle = np.linspace(0, 2 * np.pi, sides + 1)
@@ -50,7 +50,7 @@ def tank(rng: np.random.Generator, styles: Styles, parts: Metals, x0: float, x1:
     style = random_livery(rng, styles, Livery.SMOOTH, length=x1 - x0)
     wide, tall = HALF - 0.02, rng.uniform(0.85, 1.1)
     middle = 1.16 + tall
-    share = np.array([0.05, 0.75, 0.93, 1.0, 1.0, 0.93, 0.75, 0.05])
+    share = np.array([0.01, 0.75, 0.93, 1.0, 1.0, 0.93, 0.75, 0.01])
     x = np.concatenate([x0 + 0.25 + np.array([0, 0.06, 0.2, 0.4]), x1 - np.array([0.4, 0.2, 0.06, 0])])
     out = [hull(x, np.full(8, middle), wide * share, tall * share, style)]
     top = middle + tall
@@ -66,7 +66,7 @@ def silo(rng: np.random.Generator, styles: Styles, parts: Metals, x0: float, x1:
     """A drum for powder, thick in the middle, with funnels below and hoses along it."""
     style = random_livery(rng, styles, Livery.SMOOTH, length=x1 - x0)
     radius = rng.uniform(1.15, HALF - 0.02)
-    share = np.array([0.05, 0.55, 0.86, 1.0, 1.0, 0.86, 0.55, 0.05])
+    share = np.array([0.01, 0.55, 0.86, 1.0, 1.0, 0.86, 0.55, 0.01])
     x = np.concatenate([x0 + 0.5 + np.array([0, 0.05, 0.7, 1.6]), x1 - np.array([1.6, 0.7, 0.05, 0])])
     middle = 2.45 + 0.12 * np.linspace(-1, 1, 8) * rng.random() + 0.12 * (1 - share)
     top = float((middle + radius * share).max())

@@ -30,7 +30,7 @@ def bridge(site: Site, s: float, rng: np.random.Generator, *, clearance: float, 
     T[:3, 1] = np.cross(T[:3, 2], T[:3, 0])
     half, deep = 0.5 * wide, rng.uniform(0.6, 1.4)
     concrete = site.styles.add(grey(rng, 0.12, 0.45, 0.03), 2, rng.uniform(2.0, 4.0))
-    rail = site.metal[rng.integers(3)]
+    smooth, rail = site.styles.add(grey(rng, 0.12, 0.45, 0.03), 0.2), site.metal[rng.integers(3)]
     rise = float(rng.choice([0.0, 0.0, 0.8, 1.6]))
     edges = np.linspace(-REACH, REACH, 19)
     # The deck is level over the road and falls beyond it: a shallow arch.
@@ -57,7 +57,7 @@ def bridge(site: Site, s: float, rng: np.random.Generator, *, clearance: float, 
             for y in np.linspace(-half + 0.9, half - 0.9, max(2, round(wide / 5))):
                 x = side * (beside + thick)
                 if round_pillars:
-                    parts.append(cylinder(thick, foot, sides=12, style=concrete).moved(move(x, y, -foot)))
+                    parts.append(cylinder(thick, foot, sides=12, style=smooth).moved(move(x, y, -foot)))
                 else:
                     parts.append(box((x - thick, y - thick, -foot), (x + thick, y + thick, 0), Material.MASONRY, concrete))
     mesh = merge(parts)

@@ -26,6 +26,7 @@ class Material(IntEnum):
     BARE = 11  # coords: unused; one colour and nothing else
     CURTAIN = 12  # coords: u along the wall, v above its foot, wall height; a facade of mirroring glass
     LIVERY = 13  # coords: u along the side, v above its foot, its height (0: top or bottom); the sides of lorries, and boards
+    DRUM = 14  # as LIVERY, around a lying drum, and shaded round
 
 
 @dataclass(frozen=True, eq=False)

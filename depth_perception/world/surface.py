@@ -25,6 +25,7 @@ SHADES = {
     Material.BARE: wall_colour.bare,
     Material.CURTAIN: wall_colour.curtain,
     Material.LIVERY: livery_colour,
+    Material.DRUM: livery_colour,
 }
 
 

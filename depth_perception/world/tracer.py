@@ -95,6 +95,8 @@ class Tracer:
         normal *= -np.sign(np.einsum("ij,ij->i", normal, d))[:, None]
         bent = 0.35 * normal[leaf] + 0.65 * round_ + np.float32([0, 0, 0.15])
         normal[leaf] = bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-6)
+        drum = np.flatnonzero(material == Material.DRUM)
+        normal[drum] = _rounded(normal[drum], coords[drum])
         points = np.broadcast_to(np.asarray(origin, np.float32), (n, 3))[index] + t[index, None] * d
         return Hits(t, index, points, coords, normal, material, style, moves)
 
@@ -107,6 +109,13 @@ class Tracer:
         for scene, _, _ in self._layers:
             out |= scene.test_occlusions(tensor, tnear=0.0, tfar=reach).numpy()
         return out
+
+
+def _rounded(normal: np.ndarray, coords: np.ndarray) -> np.ndarray:
+    """(N, 3) normals of a lying drum's facets -> of the round drum: how far they look up follows from the height above its foot."""
+    up = np.clip(2 * coords[:, 1] / np.maximum(coords[:, 2], 1e-3) - 1, -1, 1)
+    level = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1, keepdims=True), 1e-6)
+    return np.c_[level * np.sqrt(1 - up * up)[:, None], up].astype(np.float32)
 
 
 def _layer(mesh: Mesh) -> tuple[o3d.t.geometry.RaycastingScene, Mesh, np.ndarray]:
