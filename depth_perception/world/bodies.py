@@ -112,7 +112,8 @@ def canvas_bed(rng: np.random.Generator, styles: Styles, parts: Metals, x0: floa
     """Low boards, and canvas over hoops above them; the back often open."""
     board, top = rng.uniform(1.45, 1.8), rng.uniform(2.5, 3.4)
     boards = random_livery(rng, styles, Livery.PANELS, length=x1 - x0)
-    out = [_tub(x0, x1, 1.02, board, boards), box((x0 + 0.02, -HALF + 0.02, 0.98), (x1 - 0.02, HALF - 0.02, 1.08), style=parts.dark)]
+    back = random_livery(rng, styles, Livery.PANELS, length=2 * HALF)
+    out = [_tub(x0, x1, 1.02, board, boards, back), box((x0 + 0.02, -HALF + 0.02, 0.98), (x1 - 0.02, HALF - 0.02, 1.08), style=parts.dark)]
     cloth = random_livery(rng, styles, Livery.CANVAS, length=x1 - x0)
     inside = styles.add((0.03, 0.03, 0.03), 0.1)
     w, shoulder, eaves = HALF - 0.03, 0.35, top - rng.uniform(0.15, 0.4)
@@ -142,12 +143,13 @@ def open_bed(rng: np.random.Generator, styles: Styles, parts: Metals, x0: float,
     """Low boards and what lies between them: crates, gravel, pipes."""
     board = rng.uniform(1.45, 2.3)
     style = random_livery(rng, styles, Livery.PANELS, length=x1 - x0)
-    out = [_tub(x0, x1, 1.02, board, style), box((x0 + 0.02, -HALF + 0.02, 0.98), (x1 - 0.02, HALF - 0.02, 1.08), style=parts.dark)]
+    back = random_livery(rng, styles, Livery.PANELS, length=2 * HALF) if rng.random() < 0.4 else style
+    out = [_tub(x0, x1, 1.02, board, style, back), box((x0 + 0.02, -HALF + 0.02, 0.98), (x1 - 0.02, HALF - 0.02, 1.08), style=parts.dark)]
     rib = styles.add(np.full(3, rng.uniform(0.05, 0.4)), 0.1)
     for x in np.arange(x0 + 0.3, x1 - 0.2, rng.uniform(0.6, 1.2)):
         out += [box((x, side * (HALF + 0.02) - 0.03, 1.02), (x + 0.1, side * (HALF + 0.02) + 0.03, board), style=rib) for side in (-1, 1)]
     out.append(box((x1 - 0.06, -HALF, 1.0), (x1, HALF, 2.4), style=rib))
-    load = styles.add(np.clip(rng.uniform(0.05, 0.4) * np.array([1.1, 1.0, 0.85]), 0, 0.8), 0.8)
+    load = styles.add(np.clip(rng.uniform(0.05, 0.4) * np.array([1.1, 1.0, 0.85]), 0, 0.8), 0.2)
     x, top = x0 + 0.2, max(board, 2.4)
     if rng.random() < 0.5:
         while x < x1 - 1.2:
@@ -160,11 +162,12 @@ def open_bed(rng: np.random.Generator, styles: Styles, parts: Metals, x0: float,
     return merge(out), top
 
 
-def _tub(x0: float, x1: float, low: float, high: float, style: int) -> Mesh:
-    """Four boards around a bed."""
+def _tub(x0: float, x1: float, low: float, high: float, style: int, back: int) -> Mesh:
+    """Four boards around a bed; back: the style of the one at the rear."""
     t = 0.05
-    walls = [((x0, -HALF), (x1, -HALF + t)), ((x0, HALF - t), (x1, HALF)), ((x0, -HALF), (x0 + t, HALF)), ((x1 - t, -HALF), (x1, HALF))]
-    return merge([box((*a, low), (*b, high), Material.LIVERY, style) for a, b in walls])
+    walls = [((x0 + t, -HALF), (x1, -HALF + t)), ((x0 + t, HALF - t), (x1, HALF)), ((x1 - t, -HALF), (x1, HALF))]
+    boards = [box((*a, low), (*b, high), Material.LIVERY, style) for a, b in walls]
+    return merge([*boards, box((x0, -HALF, low), (x0 + t, HALF, high), Material.LIVERY, back)])
 
 
 def _doors(rng: np.random.Generator, styles: Styles, parts: Metals, x0: float, top: float) -> list[Mesh]:

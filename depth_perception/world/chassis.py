@@ -93,5 +93,5 @@ def rear_end(rng: np.random.Generator, parts: Metals, *, half: float = HALF) -> 
             y = sorted((side * (half - near), side * (half - far)))
             out.append(box((0.02, y[0], 0.72), (0.07, y[1], 0.88), style=style))
     if rng.random() < 0.5:
-        out.append(box((0.0, -half + 0.02, 1.0), (0.04, half - 0.02, 1.16 + 0.12 * rng.random()), Material.LIVERY, parts.chevron))
+        out.append(box((-0.03, -half + 0.02, 1.0), (0.01, half - 0.02, 1.16 + 0.12 * rng.random()), Material.LIVERY, parts.chevron))
     return merge(out)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from depth_perception.world import bridges, lorries, vehicles
+from depth_perception.world import bridges, lorries, trim, vehicles
 from depth_perception.world.appearance import Appearance
 from depth_perception.world.mesh import Mesh
 from depth_perception.world.plan import Plan
@@ -94,7 +94,7 @@ def queues(site: Site, rng: np.random.Generator, car: CarAhead, duration: float,
         heavy = float(np.clip(rng.beta(1.2, 2.5) + (0.15 if d == min(middles) else 0.0), 0, 0.8))
         gap = float(rng.uniform(0.8, 4.0))
         if d == own:
-            _own_lane(site, rng, Lane(d, 1, 1.0, 0.0, heavy, (1.0, 1.0 + 2 * gap)))
+            _own_lane(site, rng, Lane(d, 1, 1.0, 0.0, 0.7 * heavy, (1.0, 1.0 + 2 * gap)))
             continue
         still = rng.random() < 0.3
         pace = 0.0 if still else float(rng.uniform(0.3, 1.5)) * (1 if ahead else -1)
@@ -141,6 +141,7 @@ def _vehicle(site: Site, rng: np.random.Generator, heavy: float) -> tuple[Mesh, 
         return mesh, size, lorries.LABEL
     kind = str(rng.choice(list(vehicles.SIZES), p=[0.24, 0.28, 0.17, 0.17, 0.12, 0.02]))
     mesh, size = vehicles.car(kind, rng, site.styles)
+    mesh = trim.trimmed(mesh, kind, size, rng, site.styles)
     return mesh, size, "Truck" if kind == "truck" else "Van" if kind == "van" else "Car"
 
 

@@ -13,6 +13,8 @@ from depth_perception.world.sensors import Camera, Lidar
 from depth_perception.world.street import Actor
 from depth_perception.world.styles import Styles
 from depth_perception.world.tracer import Tracer
+from depth_perception.world.trim import trimmed
+from depth_perception.world.vehicles import SIZES, car
 
 TINY = Camera(200, 64)
 FEW = Lidar(rings=48, columns=720, noise=0.0)
@@ -85,3 +87,15 @@ def test_a_drum_is_shaded_round_and_stays_where_it_is():
     assert (np.diff(up) > 0).all(), "from facet to facet and within them"
     np.testing.assert_allclose(np.linalg.norm(hits.normal[on], axis=1), 1, atol=1e-5)
     assert (hits.normal[on, 1] < 0).all(), "towards who looks"
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("seed", range(4))
+def test_trim_hardly_leaves_the_box_of_its_car(kind, seed):
+    rng, styles = np.random.default_rng(seed), Styles(np.random.default_rng(0))
+    mesh, size = car(kind, rng, styles)
+    more = trimmed(mesh, kind, size, rng, styles)
+    added = more.vertices[len(mesh.vertices) :]
+    assert len(more.triangles) > len(mesh.triangles) + 50
+    assert (np.abs(added[:, :2]) <= 0.5 * size[:2] + 0.1).all() and added[:, 2].min() > 0.2 and added[:, 2].max() < size[2] + 0.05
+    np.testing.assert_array_equal(more.vertices[: len(mesh.vertices)], mesh.vertices)
