@@ -6,22 +6,20 @@ held to the map that the earlier ones made, so that their odometries' drifts do 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from depth_perception.frame import BadInput, check_ranges, ranged
-from depth_perception.geometry import polygons
+from depth_perception.geometry import polygons, tiles
+from depth_perception.geometry.tiles import TILE
 from depth_perception.systems import marking_alignment
 from depth_perception.systems.marking_classes import CLASSES, TEXT, ZEBRA
 from depth_perception.systems.markings import MarkingsOutput
 from depth_perception.systems.missing_markings import GRAIN, painted_points, project, road_free
 from depth_perception.systems.reference_map import Reference
 
-TILE = 256  # cells along the edge of a tile
-MOST_CELLS = 1_500_000_000  # of the whole map
 MOST_TILES = 800  # that are held at once, two megabytes each: with cells of 4 cm some three kilometres of street
 
 
@@ -40,7 +38,7 @@ class Config:
     least_views: int = ranged(2, 1, 100)
     share: float = ranged(0.5, 0.05, 1)
     least_m2: float = ranged(0.06, 0, 10)
-    longest_m: float = ranged(10.0, 1, 1000)
+    longest_m: float = ranged(10.0, 1, 100)
     together_m: float = ranged(0.7, 0, 5)
 
     def __post_init__(self) -> None:
@@ -105,27 +103,15 @@ class MarkingMap:
         return True
 
     def references(self) -> list[Reference]:
-        """The map so far: markings class by class along x; BadInput when it is too large for one raster."""
-        if not self._tiles:
-            return []
-        keys = np.array(list(self._tiles))
-        low, span = keys.min(0), np.ptp(keys, axis=0) + 1
-        if int(span.prod()) * TILE**2 > MOST_CELLS:
-            size = span * TILE * self._config.cell_m
-            raise BadInput(f"map: {size[0]:.0f} x {size[1]:.0f} m at {self._config.cell_m} m is too large; map it in parts")
-        whole = np.zeros(span[::-1] * TILE, np.uint8)
-        for (column, row), votes in self._tiles.items():
-            top, left = (row - low[1]) * TILE, (column - low[0]) * TILE
-            whole[top : top + TILE, left : left + TILE] = self._elected(votes)
-        corner = low * TILE * self._config.cell_m
+        """The map so far: markings class by class along x."""
+        elected = {key: self._elected(votes) for key, votes in self._tiles.items()}
         found = []
         for kind in range(1, len(CLASSES)):
-            of_kind = (whole == kind).astype(np.uint8)
-            if of_kind.any():
-                shapes = [rings for rings in self._shapes(of_kind, kind, corner) if polygons.area(rings) >= self._config.least_m2]
-                shapes.sort(key=lambda rings: tuple(rings[0].min(0)))
-                name = CLASSES[kind].replace(" ", "-")
-                found += [Reference(f"{name}-{number}", kind, tuple(rings)) for number, rings in enumerate(shapes)]
+            of_kind = {key: tile == kind for key, tile in elected.items() if (tile == kind).any()}
+            shapes = [rings for rings in self._shapes(of_kind, kind) if polygons.area(rings) >= self._config.least_m2]
+            shapes.sort(key=lambda rings: tuple(rings[0].min(0)))
+            name = CLASSES[kind].replace(" ", "-")
+            found += [Reference(f"{name}-{number}", kind, tuple(rings)) for number, rings in enumerate(shapes)]
         return found
 
     def _elected(self, votes: np.ndarray) -> np.ndarray:
@@ -136,41 +122,27 @@ class MarkingMap:
         good = (votes[..., 0] >= self._config.least_views) & (paint >= self._config.share * weight) & (paint > 0)
         return np.where(good, kind, 0).astype(np.uint8)
 
-    def _shapes(self, of_kind: np.ndarray, kind: int, corner: np.ndarray) -> list[list[np.ndarray]]:
+    def _shapes(self, of_kind: tiles.Mask, kind: int) -> Iterator[list[np.ndarray]]:
         """Rings of every marking of a class, metres."""
-        cell = self._config.cell_m
-        joined = of_kind
+        joined = None
         if kind in (ZEBRA, TEXT):
-            reach = max(round(self._config.together_m / cell), 1)
-            joined = cv2.morphologyEx(of_kind, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
-        shapes = []
-        for label in range(1, count):
-            x, y, width, height = stats[label, :4]
-            part = (of_kind[y : y + height, x : x + width] > 0) & (labels[y : y + height, x : x + width] == label)
-            for piece in self._cut(part):
-                rings = [
-                    (corners + 0.5 + (x, y)) * cell + corner for group in polygons.contours(piece.view(np.uint8)) for corners, _ in group
-                ]
+            joined = tiles.closed(of_kind, round(self._config.together_m / self._config.cell_m) // 2 * 2 + 1)
+        for marking in tiles.pieces(of_kind, joined):
+            for piece in self._cut(marking):
+                low, high = piece.min(0), piece.max(0)
+                picture = np.zeros((high - low + 1)[::-1], np.uint8)
+                picture[piece[:, 1] - low[1], piece[:, 0] - low[0]] = 1
                 # OpenCV's y points down, the map's up the rows: the same numbers, so outer rings run to the left already.
-                if rings:
-                    shapes.append(rings)
-        return shapes
+                yield [(corners + 0.5 + low) * self._config.cell_m for group in polygons.contours(picture) for corners, _ in group]
 
-    def _cut(self, part: np.ndarray) -> Sequence[np.ndarray]:
-        """Pieces of one marking, none much longer than the longest, cut across its own direction."""
-        rows, columns = np.nonzero(part)
-        if not len(rows):
-            return []
-        centre, size, yaw = polygons.smallest_box(np.column_stack([columns, rows]).astype(np.float64))
+    def _cut(self, marking: np.ndarray) -> Iterator[np.ndarray]:
+        """Pieces of a marking's cells (N, 2), none much longer than the longest, cut across its own direction."""
+        centre, size, yaw = polygons.smallest_box(marking.astype(np.float64))
         pieces = int(np.ceil(size[0] * self._config.cell_m / (1.2 * self._config.longest_m)))
         if pieces <= 1:
-            return [part]
-        along = (columns - centre[0]) * np.cos(yaw) + (rows - centre[1]) * np.sin(yaw)
+            yield marking
+            return
+        along = (marking - centre) @ [np.cos(yaw), np.sin(yaw)]
         number = np.clip(((along / size[0] + 0.5) * pieces).astype(np.int64), 0, pieces - 1)
-        out = []
-        for k in range(pieces):
-            piece = np.zeros_like(part)
-            piece[rows[number == k], columns[number == k]] = True
-            out.append(piece)
-        return out
+        for k in np.unique(number):
+            yield from self._cut(marking[number == k])  # a bend's piece may be long as well
