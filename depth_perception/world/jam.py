@@ -94,7 +94,7 @@ def queues(site: Site, rng: np.random.Generator, car: CarAhead, duration: float,
         heavy = float(np.clip(rng.beta(1.2, 2.5) + (0.15 if d == min(middles) else 0.0), 0, 0.8))
         gap = float(rng.uniform(0.8, 4.0))
         if d == own:
-            _own_lane(site, rng, Lane(d, 1, 1.0, 0.0, 0.7 * heavy, (1.0, 1.0 + 2 * gap)))
+            _own_lane(site, rng, Lane(d, 1, 1.0, 0.0, 0.7 * heavy, (1.0, 1.0 + 2 * gap)), way)
             continue
         still = rng.random() < 0.3
         pace = 0.0 if still else float(rng.uniform(0.3, 1.5)) * (1 if ahead else -1)
@@ -108,11 +108,13 @@ def queues(site: Site, rng: np.random.Generator, car: CarAhead, duration: float,
     walkers(site)
 
 
-def _own_lane(site: Site, rng: np.random.Generator, lane: Lane) -> None:
-    """Those ahead of us and one behind, all at our pace."""
-    s = OWN[1] + float(rng.uniform(1.2, 4.0) if rng.random() < 0.6 else rng.uniform(3.0, 14.0))
+def _own_lane(site: Site, rng: np.random.Generator, lane: Lane, way: float) -> None:
+    """Those ahead of us, who come no nearer than a metre, and one behind at our pace."""
+    room = float(rng.uniform(1.2, 4.0) if rng.random() < 0.6 else rng.uniform(3.0, 14.0))
+    ahead = replace(lane, pace=float(rng.uniform(max(0.6, 1.0 - (room - 1.0) / max(way, 0.1)), 1.3)))
+    s = OWN[1] + room
     while s < AHEAD:
-        s = _add(site, rng, lane, s, _vehicle(site, rng, lane.heavy)) + float(rng.uniform(*lane.gaps))
+        s = _add(site, rng, ahead, s, _vehicle(site, rng, lane.heavy)) + float(rng.uniform(*lane.gaps))
     mesh, size, label = _vehicle(site, rng, lane.heavy)
     _add(site, rng, lane, OWN[0] - float(rng.uniform(1.5, 5.0)) - float(size[0]), (mesh, size, label))
 
