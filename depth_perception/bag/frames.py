@@ -37,6 +37,7 @@ class FrameReader:
         disagreements: where the bag's CameraInfo and TF differ from the calibration file, as sentences.
         skipped: sentence -> how often, over the last iteration.
         numbers: stamp of an image -> its number among all of the bag's, usable or not, from 0; over the last iteration.
+        logged_ns: stamp of an image -> when it was logged, in nanoseconds of the recorder's clock; over the last iteration.
     Raises:
         BadInput: the bag, the topics or the calibration cannot be used; while iterating: not one frame could be read.
     """
@@ -52,6 +53,7 @@ class FrameReader:
         self.topics = guess_topics(self.bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic)
         self.skipped: Counter[str] = Counter()
         self.numbers: dict[int, int] = {}
+        self.logged_ns: dict[int, int] = {}
         self.tree = FrameTree()
         self._pairing: Literal["latest", "nearest"] = pairing
         self._max_delay_ns, self._base_frame = max_delay_ns, base_frame
@@ -75,6 +77,7 @@ class FrameReader:
     def __iter__(self) -> Iterator[Frame]:
         self.skipped.clear()
         self.numbers.clear()
+        self.logged_ns.clear()
         number = -1
         calibration, rectifier = self.calibration, self._rectifier
         pairs = _Latest(self._max_delay_ns) if self._pairing == "latest" else _Nearest(self._max_delay_ns, max(-self._offset_ns, 0))
@@ -101,7 +104,7 @@ class FrameReader:
                         raise BadInput("image: its stamp is not later than the one before")
                     image = rectifier(decode.compressed_image(message) if type_name == COMPRESSED else decode.image(message))
                     pairs.put(Frame(image, stamp_ns, calibration), log_ns)
-                    last_ns, self.numbers[stamp_ns] = stamp_ns, number
+                    last_ns, self.numbers[stamp_ns], self.logged_ns[stamp_ns] = stamp_ns, number, log_ns
             except BadInput as error:
                 self._count(f"{topic}: {error}")
             for frame in pairs.ready(log_ns):

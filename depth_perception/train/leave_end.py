@@ -9,13 +9,10 @@ from depth_perception.frame import Frame
 
 
 def but_the_end(frames: Iterable[Frame], reader: FrameReader, share: float) -> Iterator[Frame]:
-    """Frames that were not logged in the last `share` of a bag's time. Stamps and log times may be of clocks that are years apart."""
+    """Frames of a reader whose images were not logged in the last `share` of its bag's time. Stamps may be of another clock."""
     bag = reader.bag
-    _, _, first_log_ns, _ = next(bag.messages([reader.topics.image]))
-    last_ns: int | None = None
+    end_ns = bag.end_ns - round(share * (bag.end_ns - bag.start_ns))
     for frame in frames:
-        if last_ns is None:
-            last_ns = frame.stamp_ns + bag.end_ns - round(share * (bag.end_ns - bag.start_ns)) - first_log_ns
-        if frame.stamp_ns >= last_ns:
+        if reader.logged_ns[frame.stamp_ns] >= end_ns:
             return
         yield frame
