@@ -10,8 +10,9 @@
 
 Every variant is `train markings` with the same pictures, the same steps, the same recolouring of the source and the same seeds, from
 nothing or from the same --init (best a longer training in mode `source`).
-`statistics` is siamese without its loss: what the target's batch statistics do alone. --real: folders of images/ and masks/ that are scored
-too, paint against no paint. Printed and in OUT/table.json: means over the seeds and their deviation, and the mean change in points
+`statistics` is siamese without its loss: what the target's batch statistics do alone; `apart` compares paint with paint, and in `taught` a
+mean teacher names the target's pixels as well; `oracle` is given the target's labels: what can be reached. --real: folders of images/ and
+masks/ that are scored too, paint against no paint. Printed and in OUT/table.json: means over the seeds and their deviation, and the mean change in points
 against source-only with the same seed. A run that OUT has already is not done again, so a bench that was cut off goes on.
 """
 
@@ -37,7 +38,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "statistics": {"mode": "siamese", "mmd": 0.0},
     "copy": {"mode": "copy"},
     "siamese": {"mode": "siamese"},
+    "apart": {"mode": "siamese", "apart": True},
+    "taught": {"mode": "siamese", "apart": True, "pseudo": 1.0, "teacher": 0.99, "views": {"target_look": 0.7}},
+    "oracle": {"mode": "source"},
 }
+USUAL = ("source", "statistics", "copy", "siamese")
 
 
 def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
@@ -48,9 +53,12 @@ def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     if not found:
         config: dict[str, Any] = yaml.safe_load(Path(args.config).read_text()) if args.config else {}
-        config = config | VARIANTS[variant] | {"fit": config.get("fit", {}) | {"threads": args.threads}}
+        words = VARIANTS[variant]
+        config = config | words | {"fit": config.get("fit", {}) | {"threads": args.threads},
+                                   "views": config.get("views", {}) | words.get("views", {})}
+        labels = [*args.source, *(args.target if variant == "oracle" else ())]
         (place / "config.yaml").write_text(yaml.safe_dump(config))
-        train(place / "train.log", "--source", *args.source, "--target", *args.target, "--config", str(place / "config.yaml"),
+        train(place / "train.log", "--source", *labels, "--target", *args.target, "--config", str(place / "config.yaml"),
               "--steps", str(args.steps), "--batch", str(args.batch), "--seed", str(seed), "--out", str(place / "model"),
               "--json", str(place / "train.json"), *(["--init", args.init] if args.init else []))
         trained = json.loads((place / "train.json").read_text())
@@ -117,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--target", nargs="+", required=True)
     parser.add_argument("--held", nargs="+", required=True, help="labelled drives of the target's domain")
     parser.add_argument("--real", nargs="+", default=[], help="folders with images/ and masks/")
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(USUAL))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from bench import s4_markings
 from depth_perception.frame import BadInput
@@ -39,6 +40,32 @@ def test_every_variant_is_a_configuration_of_train_markings():
     from depth_perception.train.overrides import override
 
     modes = {name: override(Config(), words).mode for name, words in s4_markings.VARIANTS.items()}
-    assert modes == {"source": "source", "statistics": "siamese", "copy": "copy", "siamese": "siamese"}
+    siamese = dict.fromkeys(("statistics", "siamese", "apart", "taught"), "siamese")
+    assert modes == {"source": "source", "copy": "copy", "oracle": "source"} | siamese
+
+
+def test_the_oracle_alone_sees_the_targets_labels_and_views_are_merged(tmp_path, monkeypatch):
+    asked, configs = {}, {}
+
+    def train(log, *arguments):
+        name = log.parent.name
+        asked[name] = arguments[arguments.index("--source") + 1 : arguments.index("--target")]
+        configs[name] = yaml.safe_load((log.parent / "config.yaml").read_text())
+        (log.parent / "train.json").write_text('{"steps": 9, "minutes": 1.0}')
+
+    monkeypatch.setattr(s4_markings, "train", train)
+    monkeypatch.setattr(s4_markings.model, "load", lambda path: path)
+    monkeypatch.setattr(s4_markings, "evaluate", lambda *_, **__: run("any", 1, 0.4)["held"])
+    (tmp_path / "c.yaml").write_text("views: {rare: 0.3}\n")
+    assert s4_markings.main(["--source", "s", "--target", "t", "--held", "h", "--seeds", "1", "--out", str(tmp_path / "out"),
+                             "--config", str(tmp_path / "c.yaml"), "--variants", "source", "oracle", "taught"]) == 0
+    assert asked == {"source_1": ("s",), "oracle_1": ("s", "t"), "taught_1": ("s",)}
+    assert configs["taught_1"]["views"] == {"rare": 0.3, "target_look": 0.7} and configs["source_1"]["views"] == {"rare": 0.3}
+
+
+def test_what_cannot_be_trained_is_no_configuration():
+    from depth_perception.train.markings import Config
+    from depth_perception.train.overrides import override
+
     with pytest.raises(BadInput):
         override(Config(), {"mode": "none"})
