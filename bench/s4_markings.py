@@ -12,8 +12,9 @@ Every variant is `train markings` with the same pictures, the same steps, the sa
 nothing or from the same --init (best a longer training in mode `source`).
 `statistics` is siamese without its loss: what the target's batch statistics do alone; `apart` compares paint with paint, and in `taught` a
 mean teacher names the target's pixels as well; `oracle` is given the target's labels: what can be reached. --real: folders of images/ and
-masks/ that are scored too, paint against no paint. Printed and in OUT/table.json: means over the seeds and their deviation, and the mean change in points
-against source-only with the same seed. A run that OUT has already is not done again, so a bench that was cut off goes on.
+masks/ that are scored too, paint against no paint. Printed and in OUT/table.json: means over the seeds and their deviation, and
+the mean change in points against source-only with the same seed. A run that OUT has already is not done again, so a bench that was cut
+off goes on.
 """
 
 from __future__ import annotations

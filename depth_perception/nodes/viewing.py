@@ -36,8 +36,6 @@ class View:
             raise BadInput(f"--view-port: wanted a port from 0 to 65534, got {self.port}")
         if self.file and not Path(self.file).absolute().parent.is_dir():
             raise BadInput(f"--view-file: wanted a file in a folder that exists, got {self.file}")
-        if self.file and Path(self.file).is_dir():
-            raise BadInput(f"--view-file: wanted a file, {self.file} is a directory")
         if importlib.util.find_spec("rerun") is None:
             raise BadInput("--view: needs rerun, which is not installed here: pip install 'depth_perception[view]'")
 
@@ -76,7 +74,7 @@ class Viewing:
     def start(self, topics: dict[str, str], parameters: dict[str, Any]) -> list[str]:
         """Starts the viewer in the graph of this process' environment, and waits until it shows; its node name, if there is one.
 
-        topics: image, camera_info, points -> topic. parameters: of nodes.inputs.Config, named input.*.
+        topics: image, camera_info, points -> topic. parameters: of nodes.input_config.Config, named input.*.
         """
         if self._view is None:
             return []

@@ -93,7 +93,7 @@ def test_a_file_alone_is_written_and_nothing_is_waited_for(bag, tiny_model, tmp_
 @pytest.mark.parametrize(("flags", "sentence"), [
     (["--view-port", "70000"], "--view-port: wanted a port from 0 to 65534, got 70000"),
     (["--view-file", "/nowhere/at/all.rrd"], "--view-file: wanted a file in a folder that exists"),
-    (["--view-file", "/"], "--view-file: wanted a file, / is a directory"),
+    (["--view-file", "/"], "--view-file: /: wanted a file to write, it is a directory"),
 ])
 def test_what_cannot_be_shown_is_one_sentence(bag, tmp_path, flags, sentence):
     program = Program(tmp_path, "drive", "--bag", bag, *flags, is_verb=True)
