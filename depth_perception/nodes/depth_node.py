@@ -1,6 +1,6 @@
 """`ros2 run depth_perception depth_node`."""
 
-from depth_perception.nodes.perception import run
+from depth_perception.nodes.executable import run
 
 
 def main() -> int:

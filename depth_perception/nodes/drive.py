@@ -1,6 +1,6 @@
 """`ros2 run depth_perception drive`: all systems in one process; each frame is decoded and looked at once."""
 
-from depth_perception.nodes.perception import run
+from depth_perception.nodes.executable import run
 
 
 def main() -> int:

@@ -32,8 +32,8 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a node has seen since it was activated.
+class Counts:
+    """What a node has counted since it was activated.
 
     Attributes:
     at_s: when this was counted, seconds of a clock that never jumps.
@@ -50,8 +50,8 @@ class Seen:
 
 def findings(
     config: Config,
-    before: Seen,
-    now: Seen,
+    before: Counts,
+    now: Counts,
     *,
     notes: list[str],
     latency_ms: float | None,

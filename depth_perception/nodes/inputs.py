@@ -7,62 +7,21 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_perception import decode
-from depth_perception.frame import BadInput, Calibration, Frame, Scan, check_ranges, ranged
-from depth_perception.geometry import pose
-from depth_perception.geometry.pose import FrameTree
+from depth_perception.frame import BadInput, Calibration, Frame, Scan
+from depth_perception.nodes.input_config import Config
 from depth_perception.nodes.listener import Listener
 from depth_perception.nodes.mailbox import Mailbox
+from depth_perception.nodes.one_source import OneSource
 from depth_perception.nodes.optional import TFMessage
+from depth_perception.nodes.sensor_geometry import SensorGeometry
 from depth_perception.nodes.watch import Watch
-from depth_perception.systems.odometry import T_BODY_OPTICAL
-
-EXTRINSICS = ("T_base_camera", "T_camera_lidar")
-
-
-@dataclass(frozen=True)
-class Config:
-    """Attributes:
-    compressed: the image topic carries sensor_msgs/CompressedImage.
-    calibration: YAML file with the camera's calibration, instead of CameraInfo and of what TF says about its frames; empty: none.
-    max_scan_delay_s: a scan older than this, seen from the image, is not paired with it.
-    scan_offset_s: seconds to add to a scan's stamp to have it in the camera's time.
-    base_frame: name of the body frame in TF; empty: base_link, or the root above the camera.
-    T_base_camera, T_camera_lidar: x y z (metres) and qx qy qz qw, instead of what TF says; empty: what TF says.
-    """
-
-    compressed: bool = False
-    calibration: str = ""
-    max_scan_delay_s: float = ranged(0.15, 0, 10)
-    scan_offset_s: float = ranged(0.0, -10, 10)
-    base_frame: str = ""
-    T_base_camera: tuple[float, ...] = ()
-    T_camera_lidar: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        for name in EXTRINSICS:
-            self.transform(name)
-
-    def transform(self, name: str) -> np.ndarray | None:
-        """(4, 4) of T_base_camera or T_camera_lidar; None when it is not given."""
-        values = getattr(self, name)
-        if not values:
-            return None
-        if len(values) != 7 or not np.isfinite(values).all():
-            raise BadInput(f"input.{name}: wanted 7 numbers (x y z qx qy qz qw), got {list(values)}")
-        try:
-            return pose.from_quaternion(np.array(values[:3]), np.array(values[3:]))
-        except BadInput as error:
-            raise BadInput(f"input.{name}: {error}") from None
 
 
 def _sensor_qos() -> QoSProfile:
@@ -72,25 +31,6 @@ def _sensor_qos() -> QoSProfile:
 def _latched_qos() -> QoSProfile:
     durability = DurabilityPolicy.TRANSIENT_LOCAL
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
-
-
-class OneSource:
-    """The sensor that a topic carries: the frame that spoke first, until it has been silent for a second.
-
-    Two sensors on one topic (a missing remapping) would otherwise take turns, each with the other's calibration.
-    """
-
-    def __init__(self, topic: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._topic, self._clock = topic, clock
-        self.frame_id: str | None = None
-        self._heard_at = 0.0
-
-    def check(self, frame_id: str) -> None:
-        """BadInput for a message of another sensor than the one that is followed."""
-        now = self._clock()
-        if self.frame_id not in (None, frame_id) and now - self._heard_at < 1.0:
-            raise BadInput(f"{self._topic}: messages of {frame_id!r} among those of {self.frame_id!r}; one node takes one sensor")
-        self.frame_id, self._heard_at = frame_id, now
 
 
 class Inputs:
@@ -108,14 +48,9 @@ class Inputs:
             self._images.hold()  # an image often arrives just before the CameraInfo that goes with it
         self._pairing = decode.Pairing(round(config.max_scan_delay_s * 1e9))
         self._scan_offset_ns = decode.scan_offset_ns(config.scan_offset_s)
-        self._tree = FrameTree()
+        self._geometry = SensorGeometry(config)
         # The listener's thread adds scans and frames while the worker reads them.
         self._lock = threading.Lock()
-        self._fixed = decode.read_calibration(config.calibration) if config.calibration else None
-        self._lidar_frame: str | None = None
-        self._info: Any = None
-        self._calibration: tuple[tuple[Any, ...], Calibration, decode.Rectifier] | None = None
-        self._tree_version = 0
         self.skipped: Counter[str] = Counter()
         self.scans = 0
         # Served in this order when several wait at the same time: an image comes after the scan and the calibration before it.
@@ -150,7 +85,7 @@ class Inputs:
     @property
     def calibrated(self) -> bool:
         """Whether the camera's calibration is known: from a file, or because a CameraInfo has come."""
-        return self._fixed is not None or self._info is not None
+        return self._geometry.is_known
 
     @property
     def dropped(self) -> int:
@@ -207,41 +142,20 @@ class Inputs:
         found += [watch.crowd() for watch in (self._image, self._points)]
         found.append(self._names())
         with self._lock:
-            found += self._links()
+            found += self._geometry.findings()
         return [sentence for sentence in found if sentence]
 
     def _names(self) -> str | None:
         """One sentence when image and CameraInfo do not tell one and the same frame, which TF is asked for."""
-        if self._info is None or self._fixed is not None:
+        info = self._geometry.info
+        if info is None or self._geometry.is_fixed:
             return None
-        told, image = self._info.header.frame_id, self._cameras.frame_id
+        told, image = info.header.frame_id, self._cameras.frame_id
         if not told:
             return f"CameraInfo on {self._camera_info.topic} has no frame_id: nobody can tell where the camera is"
         if image is not None and image.lstrip("/") != told.lstrip("/"):
             return f"{self._image.topic} is of {image!r}, its CameraInfo of {told!r}, which is taken"
         return None
-
-    def _links(self) -> list[str]:
-        """Sentences about extrinsics: missing ones, and those that TF and the user tell differently."""
-        if self._info is None:
-            return []
-        try:
-            from_tf = self._from_messages()
-        except BadInput as error:
-            return [str(error)] if self._fixed is None else []
-        if self._fixed is not None:
-            return decode.disagreements(from_tf, self._fixed[0])
-        found: list[str | None] = []
-        links = [("T_base_camera", from_tf.base_frame, from_tf.frame_id), ("T_camera_lidar", from_tf.frame_id, self._lidar_frame)]
-        for name, target, source in links:
-            told, given = getattr(from_tf, name), self._config.transform(name)
-            if source is None:
-                continue
-            if told is not None and given is not None:
-                found.append(decode.disagreement(f"input.{name}", told, given))
-            elif told is None and given is None and target != source:
-                found.append(self._tree.gap(target, source))
-        return [sentence for sentence in found if sentence]
 
     def next(self) -> tuple[Frame, float, float] | None:
         """The newest image as a Frame, with the time it arrived and the milliseconds of decoding; None when closed."""
@@ -268,15 +182,7 @@ class Inputs:
             scan = self._pairing.newest
             if scan is None:
                 return None
-            if self.calibrated:
-                return scan, self._calibrated()[0]
-            body = self._config.base_frame or ("base_link" if "base_link" in self._tree else self._tree.root(scan.frame_id))
-            T_base_lidar = np.eye(4) if body == scan.frame_id else self._tree.between(body, scan.frame_id)
-            if T_base_lidar is None:
-                raise BadInput(self._tree.gap(body, scan.frame_id) or f"{self._points.topic}: TF does not say where {scan.frame_id} is")
-        # A camera that nobody looks through, in the body's middle: only the way from the LiDAR to the body counts.
-        T_camera_lidar = pose.inverse(T_BODY_OPTICAL) @ T_base_lidar
-        return scan, Calibration(np.diag([100.0, 100.0, 1.0]), 100, 100, "none", T_BODY_OPTICAL, T_camera_lidar, body)
+            return scan, self._geometry.calibration()[0] if self.calibrated else self._geometry.without_camera(scan.frame_id)
 
     def _frame(self, message: Any) -> Frame:
         image = decode.compressed_image(message) if self._config.compressed else decode.image(message)
@@ -284,29 +190,9 @@ class Inputs:
         if stamp_ns == 0:  # taken as a time, it would be a jump back to 1970
             raise BadInput("image: its header has no stamp")
         with self._lock:
-            calibration, rectify = self._calibrated()
+            calibration, rectify = self._geometry.calibration()
             scan = self._pairing.newest_before(stamp_ns)
         return Frame(rectify(image), stamp_ns, calibration, scan)
-
-    def _calibrated(self) -> tuple[Calibration, decode.Rectifier]:
-        """The camera's calibration, made anew only when its CameraInfo, TF or the LiDAR's frame has changed."""
-        camera = () if self._fixed else decode.camera_key(self._info)
-        key, before = (camera, self._tree_version, self._lidar_frame), self._calibration
-        if before is None or before[0] != key:
-            if self._fixed is not None:
-                calibration, rectifier = self._fixed
-                calibration = decode.completed(calibration, self._tree, lidar_frame=self._lidar_frame)
-            else:
-                given = {name: T for name in EXTRINSICS if (T := self._config.transform(name)) is not None}
-                calibration = replace(self._from_messages(), **given)
-                # Its map takes ten milliseconds, and some publish TF static ten times a second.
-                rectifier = before[2] if before is not None and before[0][0] == camera else decode.Rectifier(self._info)
-            self._calibration = before = (key, calibration, rectifier)
-        return before[1], before[2]
-
-    def _from_messages(self) -> Calibration:
-        """What CameraInfo and TF say."""
-        return decode.calibration(self._info, self._tree, lidar_frame=self._lidar_frame, base_frame=self._config.base_frame or None)
 
     def _on_serialized_image(self, serialized: bytes) -> None:
         try:
@@ -325,7 +211,7 @@ class Inputs:
             self._images.put((message, time.perf_counter()))
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._info = message
+        self._geometry.info = message
         self._images.release()
 
     def _on_points(self, serialized: bytes) -> None:
@@ -340,18 +226,17 @@ class Inputs:
         else:
             with self._lock:
                 self.scans += 1
-                self._lidar_frame = scan.frame_id
+                self._geometry.lidar_frame = scan.frame_id
                 self._pairing.add(scan)
 
     def _on_tf(self, message: Any) -> None:
-        with self._lock:
-            try:
-                decode.transforms(message, self._tree)
-            except BadInput as error:
-                self.skip(str(error))
-            except Exception as error:
-                self._defect(error)
-            self._tree_version += 1
+        try:
+            with self._lock:
+                self._geometry.add_transforms(message)
+        except BadInput as error:
+            self.skip(str(error))
+        except Exception as error:
+            self._defect(error)
 
     def _defect(self, error: Exception) -> None:
         self._node.get_logger().error(traceback.format_exc())

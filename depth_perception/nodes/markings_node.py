@@ -1,6 +1,6 @@
 """`ros2 run depth_perception markings_node`: road markings, and those that are missing."""
 
-from depth_perception.nodes.perception import run
+from depth_perception.nodes.executable import run
 
 
 def main() -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rclpy.node import Node
+
 from depth_perception import engine, model
 from depth_perception.frame import BadInput
 from depth_perception.nodes import health
@@ -78,6 +80,46 @@ class Networks:
         """What runs each network, how its self-test went and what prepares its images: the values of a diagnostic."""
         now = {name: failover.now for name, failover in self.engines.items()}
         return health.engine_values(now) | {"images_prepared_on": self.prepare.name}
+
+
+class AtWork:
+    """The networks that a node drives with just now, by kind of model; what they should run and do not is told in its log, once."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._networks: dict[str, Networks] = {}
+        self._told: set[str] = set()
+
+    def use(self, loaded: dict[str, Networks]) -> None:
+        """Others from now on."""
+        self._networks, self._told = loaded, set()
+        for networks in loaded.values():
+            for sentence in networks.missing:
+                self._node.get_logger().warning(sentence)
+        self.tell_fallbacks()
+
+    def forget(self) -> None:
+        """None any more."""
+        self._networks = {}
+
+    def tell_fallbacks(self) -> list[str]:
+        """Every fall so far, new ones logged: one may come at any frame."""
+        found = list(dict.fromkeys(sentence for networks in self._networks.values() for sentence in networks.fell_back))
+        for sentence in found:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self._node.get_logger().error(sentence)
+        return found
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Of a diagnostic: those of depth by themselves, others after the name of their kind; `engine`: the first one's."""
+        values: dict[str, str] = {}
+        for kind, networks in self._networks.items():
+            values |= networks.values if kind == "depth" else {f"{kind}_{key}": value for key, value in networks.values.items()}
+        if values and "engine" not in values:
+            values["engine"] = next(value for key, value in values.items() if key.endswith("_engine"))
+        return values
 
 
 def _precision(opened: model.Model, network: str, asked: str) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from depth_perception import engine as engines
 from depth_perception.frame import BadInput, check_ranges
 from depth_perception.geometry import deskew
-from depth_perception.nodes import health, inputs, markings_beside, objects_beside, parameters
+from depth_perception.nodes import health, input_config, markings_beside, objects_beside, parameters
 from depth_perception.nodes.outputs import SYSTEMS
 from depth_perception.systems import bev, depth, odometry
 
@@ -55,7 +55,7 @@ class Config:
 
 CONFIGS: dict[str, tuple[type, str]] = {
     "": (Config, parameters.NOW),
-    "input": (inputs.Config, parameters.WHEN_ACTIVATED),
+    "input": (input_config.Config, parameters.WHEN_ACTIVATED),
     "depth": (depth.Config, parameters.NOW),
     "odometry": (odometry.Config, parameters.NOW),
     "bev": (bev.Config, parameters.NOW),

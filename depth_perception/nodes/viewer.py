@@ -33,7 +33,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 from depth_perception import decode
 from depth_perception.frame import BadInput, Frame, check_ranges, ranged
 from depth_perception.geometry import lidar, pose
-from depth_perception.nodes import inputs
+from depth_perception.nodes import input_config
+from depth_perception.nodes.inputs import Inputs
 from depth_perception.nodes.interrupt import Interrupt, leave_at_once
 from depth_perception.nodes.observer import box_of, named, pose_of
 from depth_perception.nodes.parameters import NEVER, Configs
@@ -80,7 +81,7 @@ class Viewer(Node):
 
     def __init__(self) -> None:
         super().__init__("viewer")
-        configs = Configs(self, {"": (Config, NEVER), "input": (inputs.Config, NEVER)}, lambda prefix, config: None)
+        configs = Configs(self, {"": (Config, NEVER), "input": (input_config.Config, NEVER)}, lambda prefix, config: None)
         self.config: Config = configs[""]
         self.server = Server(port=self.config.port, memory_mb=self.config.memory_mb) if self.config.serve else None
         try:
@@ -90,7 +91,7 @@ class Viewer(Node):
             self._newest_ns = 0
             self._levels: dict[str, tuple[bytes, str]] = {}
             self._listen()
-            self._inputs = inputs.Inputs(self, configs["input"])
+            self._inputs = Inputs(self, configs["input"])
         except BaseException:
             if self.server is not None:
                 self.server.close()

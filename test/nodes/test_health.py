@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from depth_perception.frame import BadInput
-from depth_perception.nodes.health import Config, Seen, findings
-from depth_perception.nodes.inputs import OneSource
+from depth_perception.nodes.health import Config, Counts, findings
+from depth_perception.nodes.one_source import OneSource
 
-BEFORE = Seen(100.0, images=50, dropped=5, frames=45, skipped=Counter({"old": 3}))
+BEFORE = Counts(100.0, images=50, dropped=5, frames=45, skipped=Counter({"old": 3}))
 
 
 WELL = Config()
@@ -21,7 +21,7 @@ def found(config=WELL, *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inl
     return findings(
         config,
         BEFORE,
-        Seen(101.0, **counts),
+        Counts(101.0, **counts),
         notes=list(notes),
         latency_ms=latency_ms,
         scale_sigma=scale_sigma,

@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from depth_perception.nodes import inputs
+from depth_perception.nodes import input_config
 from depth_perception.nodes.parameters import descriptions
 from depth_perception.systems import bev, depth, odometry, scale
 
 
-@pytest.mark.parametrize("config", [inputs.Config, depth.Config, odometry.Config, bev.Config, scale.Config])
+@pytest.mark.parametrize("config", [input_config.Config, depth.Config, odometry.Config, bev.Config, scale.Config])
 def test_every_parameter_is_described(config):
     said = descriptions(config)
     assert set(said) >= {field.name for field in dataclasses.fields(config)}
