@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,13 @@ from depth_perception.losses.occupancy import occupancy
 from depth_perception.networks.bev_cloud import BevCloud, BevCloudConfig
 from depth_perception.networks.bev_image import BevImage, BevImageConfig
 from depth_perception.networks.load import build, entry, weights
-from depth_perception.samples.bev_batches import BevBatches, BevSampleConfig, Layout, held_out
-from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig
-from depth_perception.train import bev, pictures
+from depth_perception.samples.bev_batches import BevSampleConfig, Layout, held_out
+from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig, BevFrames
+from depth_perception.train import bev, bev_training
+from depth_perception.train.bev_training import Recipe
 from depth_perception.train.device import home, onto
-from depth_perception.train.fit import Budget, FitConfig, History, Validation, fit
-from depth_perception.train.lineage import lineage
-from depth_perception.train.logbook import Logbook
+from depth_perception.train.fit import Budget, FitConfig, History, Validation
 from depth_perception.train.retrieval import embedded, retrieval
-from depth_perception.train.stage import staged
 
 NETWORKS = ("bev_image", "bev_cloud")
 
@@ -76,41 +74,14 @@ class Config:
         return bev.layout(self.image, height=self.height, width=self.width, canonical_focal_px=self.canonical_focal_px)
 
 
-def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 4, seed: int = 0,
-          init: str | Path | None = None, depth: str | Path | None = None, resume: bool = False, command: str = "",
-          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
-    """Trains on bags and writes a model directory of kind "contrast": weights, manifest, report/.
+def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, **how: Any) -> History:
+    """A model directory of kind "contrast". init: one, whose networks it goes on with; how: as of train.bev_training.train."""
 
-    init: a model of `train contrast`, whose networks it goes on with. depth: a model of `train depth`, which the image side is built upon
-    (claim 4), instead of one that is learned from the beginning (claim 5). topics: image topics, for bags with several cameras (claim 14).
-    reading, then: as of train.depth.train.
-    """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"--out {out}: wanted a directory, it is a file")
-    torch.manual_seed(seed)
-    config, networks = new_networks(config, init, depth)
-    layout = config.layout()
-    frames, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, **reading)
-    batches = BevBatches(frames.frames, layout, config.samples, batch=batch, seed=seed, pairs=True)
-    origin = lineage(bags, command)
-    same = bev.identity(asdict(config), origin, reading, **{
-        "--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth)})
-    history = fit(
-        networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
-        resume=resume, identity=same, validation=validation(networks, frames.held_out, config), describe=batches.describe,
-        logbook=lambda step: Logbook(out / "tensorboard", step=step))
-    origin |= {"seed": seed, "batch": batch, "windows": len(frames.frames), "held_out": len(frames.held_out),
-               "dropped": {name: count for name, count in frames.dropped.items() if count}, "warnings": warnings,
-               "init": init and str(init), "depth": depth and str(depth), **said(history, config)}
-    with staged(out) as stage:
-        write(networks, stage, config, origin)
-        pictures.curve(history.rows, stage / "report" / "curve.png")
-        if history.scores:
-            pictures.curve(history.scores, stage / "report" / "held_out.png")
-        if then is not None:
-            then(stage, history)
-    return history
+    def read(bags: Sequence[str | Path], config: Config, **options: Any) -> tuple[BevFrames, list[str]]:
+        return bev.read(bags, config.frames, validate=config.validate, **options)
+
+    recipe = Recipe(new_networks, read, {"pairs": True}, terms, validation, write)
+    return bev_training.train(recipe, bags, out, config=config, budget=budget, **how)
 
 
 def new_networks(config: Config, init: str | Path | None = None, depth: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:
@@ -195,13 +166,6 @@ def depth_score(networks: nn.ModuleDict, frames: Sequence[BevFrame], layout: Lay
         image = torch.full_like(data["image"], 0.5) if blank else data["image"]
         values.append(float(depth_distribution(networks["bev_image"].seen(image)[1], data["depth"])))  # type: ignore[operator]
     return sum(values) / len(values)
-
-
-def said(history: History, config: Any) -> dict[str, Any]:
-    """What the manifest tells of a training."""
-    return {"steps": history.step, "minutes": round(history.elapsed_s / 60, 2),
-            "losses": {name: round(value, 5) for name, value in history.mean().items()}, "best": history.best,
-            "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries, "recipe": asdict(config)}
 
 
 def write(networks: nn.ModuleDict, out: Path, config: Config, lineage: dict[str, Any]) -> model.Model:

@@ -240,10 +240,7 @@ def write(networks: nn.ModuleDict, out: Path, config: Config, history: History, 
         "depth": {**entry(networks["depth"]), "inputs": {"image": image}, "outputs": {"depth": [1, 1, config.height, config.width]}},
         "pose": {**entry(networks["pose"]), "inputs": dict.fromkeys(pose.inputs, image), "outputs": {"pose": pose.output}},
     }
-    lineage = {**lineage, "steps": history.step, "minutes": round(history.elapsed_s / 60, 2),
-               "losses": {name: round(value, 5) for name, value in history.mean().items()},
-               "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
-               "recipe": asdict(config)}
+    lineage = {**lineage, **history.lineage(), "recipe": asdict(config)}
     written = model.Model(out, "depth", described, config.height, config.width, config.canonical_focal_px, lineage)
     for name in DRIVES:
         model.write_atomically(out / f"{name}.safetensors", weights(networks[name]))
@@ -253,9 +250,7 @@ def write(networks: nn.ModuleDict, out: Path, config: Config, history: History, 
 
 def report(networks: nn.ModuleDict, drives: Drives, out: Path, config: Config, history: History, *, count: int = 4) -> None:
     """The curves, and a few depth pictures of held-out frames, else spread over the drives. (`commands.train` makes the page.)"""
-    pictures.curve(history.rows, out / "curve.png")
-    if history.scores:
-        pictures.curve(history.scores, out / "held_out.png")
+    pictures.curves(history, out)
     windows = drives.held_out or drives.at_hand
     for place, picture in enumerate(depth_scores.panels(networks, drives, config, windows=windows, count=count)):
         pictures.save(picture, out / f"depth_{place}.png")

@@ -50,3 +50,9 @@ class History:
         rows = self.rows[-last:]
         names = sorted({name for row in rows for name in row} - {"step"})
         return {name: sum(r[name] for r in rows if name in r) / sum(name in r for r in rows) for name in names}
+
+    def lineage(self) -> dict[str, Any]:
+        """What a manifest tells of it."""
+        return {"steps": self.step, "minutes": round(self.elapsed_s / 60, 2),
+                "losses": {name: round(value, 5) for name, value in self.mean().items()}, "best": self.best,
+                "last": self.scores[-1] if self.scores else None, "recoveries": self.recoveries}

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,12 @@ from depth_perception.losses import centres
 from depth_perception.losses.depth_distribution import depth_distribution
 from depth_perception.networks.load import build, entry, weights
 from depth_perception.networks.objects import MODALITIES, ObjectsNet, ObjectsNetConfig
-from depth_perception.samples.bev_batches import BevBatches, BevSampleConfig, Layout, held_out
-from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig
-from depth_perception.train import bev, pictures
-from depth_perception.train.contrast import said
+from depth_perception.samples.bev_batches import BevSampleConfig, Layout, held_out
+from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig, BevFrames
+from depth_perception.train import bev, bev_training
+from depth_perception.train.bev_training import Recipe
 from depth_perception.train.device import home, onto
-from depth_perception.train.fit import Budget, FitConfig, History, Validation, fit
-from depth_perception.train.lineage import lineage
-from depth_perception.train.logbook import Logbook
-from depth_perception.train.stage import staged
+from depth_perception.train.fit import Budget, FitConfig, History, Validation
 
 
 @dataclass(frozen=True)
@@ -72,46 +69,25 @@ class Config:
                           classes=self.network.classes)
 
 
-def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 4, seed: int = 0,
-          init: str | Path | None = None, depth: str | Path | None = None, labels: str | None = None, frames: int | None = None,
-          resume: bool = False, command: str = "", topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None,
-          **reading: Any) -> History:
-    """Trains on labelled bags and writes a model directory of kind "objects" with a network per modality.
+def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, labels: str | None = None,
+          frames: int | None = None, **how: Any) -> History:
+    """A model directory of kind "objects", with a network per modality, from labelled bags.
 
-    init: a model of `train contrast`, for the backbones, or of `train objects`, for everything that it has. depth: as of train.contrast.
-    labels: see bag.labels. frames: so many labelled frames, spread evenly; None: all. reading, then: as of train.depth.train.
+    labels: see bag.labels. frames: so many labelled frames, spread evenly; None: all. init: a model of `train contrast`, for the backbones,
+    or of `train objects`, for everything that it has; how: as of train.bev_training.train.
     """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"--out {out}: wanted a directory, it is a file")
-    torch.manual_seed(seed)
-    config, networks = new_networks(config, init, depth)
-    found, warnings = bev.read(bags, config.frames, validate=config.validate, topics=topics, labelled=True, source=labels, **reading)
-    if frames is not None:
-        found.fewer(frames)
-    if not any(frame.labels for frame in found.frames):
-        raise BadInput(f"--bag: wanted labelled things in view, there are none in all {len(found.frames)} frames to learn from")
-    batches = BevBatches(found.frames, config.layout(), config.samples, batch=batch, seed=seed, labels=True)
-    origin = lineage(bags, command)
-    same = bev.identity(asdict(config), origin, reading, **{
-        "--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth),
-        "--labels": labels, "--frames": frames})
-    history = fit(
-        networks, lambda step, data: terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
-        resume=resume, identity=same, validation=validation(networks, found.held_out, config), describe=batches.describe,
-        logbook=lambda step: Logbook(out / "tensorboard", step=step))
-    origin |= {"seed": seed, "batch": batch, "windows": len(found.frames), "held_out": len(found.held_out),
-               "labels": sum(len(frame.labels or ()) for frame in found.frames),
-               "dropped": {name: count for name, count in found.dropped.items() if count}, "warnings": warnings,
-               "init": init and str(init), "depth": depth and str(depth), **said(history, config)}
-    with staged(out) as stage:
-        write(networks, stage, config, origin)
-        pictures.curve(history.rows, stage / "report" / "curve.png")
-        if history.scores:
-            pictures.curve(history.scores, stage / "report" / "held_out.png")
-        if then is not None:
-            then(stage, history)
-    return history
+
+    def read(bags: Sequence[str | Path], config: Config, **options: Any) -> tuple[BevFrames, list[str]]:
+        found, warnings = bev.read(bags, config.frames, validate=config.validate, labelled=True, source=labels, **options)
+        if frames is not None:
+            found.fewer(frames)
+        if not any(frame.labels for frame in found.frames):
+            raise BadInput(f"--bag: wanted labelled things in view, there are none in all {len(found.frames)} frames to learn from")
+        return found, warnings
+
+    recipe = Recipe(new_networks, read, {"labels": True}, terms, validation, write, identity={"--labels": labels, "--frames": frames},
+                    told=lambda found: {"labels": sum(len(frame.labels or ()) for frame in found.frames)})
+    return bev_training.train(recipe, bags, out, config=config, budget=budget, **how)
 
 
 def new_networks(config: Config, init: str | Path | None = None, depth: str | Path | None = None) -> tuple[Config, nn.ModuleDict]:

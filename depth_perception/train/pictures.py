@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from depth_perception.model import write_atomically
+from depth_perception.train.history import History
 
 
 def curve(rows: list[dict[str, float]], file: Path, *, points: int = 50) -> None:
@@ -30,6 +31,13 @@ def curve(rows: list[dict[str, float]], file: Path, *, points: int = 50) -> None
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=70)
     plt.close(figure)
+
+
+def curves(history: History, folder: Path) -> None:
+    """curve.png, the terms of the loss, and held_out.png, the scores, where there are any."""
+    curve(history.rows, folder / "curve.png")
+    if history.scores:
+        curve(history.scores, folder / "held_out.png")
 
 
 def depth(image: np.ndarray, estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
