@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="model directory (default: the shipped student)")
     parser.add_argument("--systems", nargs="+", metavar="SYSTEM",
                         help="some of depth, odometry, bev, objects and markings (default: depth odometry bev)")
-    parser.add_argument("--objects-model", metavar="DIR", help="model of `train objects` (default: the shipped one)")
+    parser.add_argument("--objects-model", metavar="DIR", help="model of `train objects` (none is shipped)")
     parser.add_argument("--markings-model", metavar="DIR", help="model of `train markings` (default: the shipped one)")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing (default 1: as recorded)")
     parser.add_argument("--reference", help="poses to score the odometry with (default: found in the bag, if it has just one)")

@@ -35,8 +35,8 @@ class Config(markings.Config):
     report: GeoJSON file, written every ten seconds and at deactivation: the verdicts, or without a map what was seen; empty: none.
     """
 
-    model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    map: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
+    model: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
+    map: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
     report: str = field(default="", metadata={"when": parameters.WHEN_ACTIVATED})
     missing: missing_markings.Config = field(default_factory=missing_markings.Config)
 

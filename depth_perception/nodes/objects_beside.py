@@ -21,7 +21,7 @@ class Config(objects.Config):
     model: model directory of `train objects`; empty: the shipped one, where there is one.
     """
 
-    model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
+    model: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
 
 
 class ObjectsBeside(Beside):

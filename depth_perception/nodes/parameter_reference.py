@@ -18,7 +18,8 @@ from depth_perception.nodes import parameters, perception_config, recorder_node
 from depth_perception.nodes.parameters import Declaration, declarations
 
 _COUNTS = {parameters.NOW: "at once", parameters.WHEN_ACTIVATED: "next activation",
-           parameters.WHEN_CONFIGURED: "next configuration or `~/reload_model`", parameters.NEVER: "never"}  # fmt: skip
+           parameters.WHEN_LOADED: "next configuration or `~/reload_model`",
+           parameters.WHEN_CONFIGURED: "next configuration", parameters.NEVER: "never"}  # fmt: skip
 _TYPES = {bool: "bool", int: "int", float: "double", str: "string", tuple: "double[]", list: "string[]"}
 _HEAD = """# Parameters
 

@@ -20,7 +20,8 @@ from depth_perception.frame import BadInput
 # What a parameter's description ends with: when a changed value counts.
 NOW = ""
 WHEN_ACTIVATED = " Changes count at the next activation."
-WHEN_CONFIGURED = " Changes count at the next configuration or ~/reload_model."
+WHEN_CONFIGURED = " Changes count at the next configuration."
+WHEN_LOADED = " Changes count at the next configuration or ~/reload_model."
 NEVER = " Cannot change while the node runs."
 
 
@@ -99,7 +100,7 @@ class Declaration(NamedTuple):
     Attributes:
         limits: least and most of a number; None: any.
         choices: the only values; empty: any.
-        when: NOW, WHEN_ACTIVATED, WHEN_CONFIGURED or NEVER.
+        when: NOW, WHEN_ACTIVATED, WHEN_CONFIGURED, WHEN_LOADED or NEVER.
     """
 
     name: str

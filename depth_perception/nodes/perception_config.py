@@ -31,12 +31,12 @@ class Config:
     """
 
     systems: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    model: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine: Literal["auto", "cpu", "cuda", "tensorrt"] = field(default="auto", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine_precision: Literal["fp32", "fp16", "int8"] = field(default="fp32", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine_directory: str = field(default="", metadata={"when": parameters.WHEN_CONFIGURED})
-    engine_threads: int = field(default=2, metadata={"when": parameters.WHEN_CONFIGURED, "range": (1, 256)})
-    build_engines: bool = field(default=False, metadata={"when": parameters.WHEN_CONFIGURED})
+    model: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
+    engine: Literal["auto", "cpu", "cuda", "tensorrt"] = field(default="auto", metadata={"when": parameters.WHEN_LOADED})
+    engine_precision: Literal["fp32", "fp16", "int8"] = field(default="fp32", metadata={"when": parameters.WHEN_LOADED})
+    engine_directory: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
+    engine_threads: int = field(default=2, metadata={"when": parameters.WHEN_LOADED, "range": (1, 256)})
+    build_engines: bool = field(default=False, metadata={"when": parameters.WHEN_LOADED})
     odom_frame: str = "odom"
     publish_tf: bool = True
     autostart: bool = field(default=True, metadata={"when": parameters.NEVER})

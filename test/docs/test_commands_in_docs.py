@@ -299,6 +299,23 @@ class Box:
         return (self.folder / arguments[arguments.index("--out") + 1] / "checkpoint.pt").exists()
 
 
+def option(command: Command, name: str) -> str:
+    """What stands behind an option; empty: nothing."""
+    return command.words[command.words.index(name) + 1] if name in command.words else ""
+
+
+def test_what_is_compiled_in_a_precision_was_exported_in_it():
+    for page in PAGES:
+        exported: set[tuple[str, str]] = set()
+        for command in written(page):
+            precisions = set(option(command, "--precision").split(",")) - {"", "fp32"}
+            found = {(option(command, "--model"), precision) for precision in precisions}
+            if "export" in command.words:
+                exported |= found
+            elif "compile" in command.words:
+                assert found <= exported, command
+
+
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Box:
     """The folder, with a drive in it."""

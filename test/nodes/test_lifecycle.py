@@ -11,7 +11,7 @@ pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment bu
 
 from cars import START, TENTH, info_at, scan_at, static_tf
 
-from depth_perception.nodes.parameters import NEVER, WHEN_ACTIVATED, WHEN_CONFIGURED
+from depth_perception.nodes.parameters import NEVER, WHEN_ACTIVATED, WHEN_LOADED
 
 
 def feed(car, i, **look):
@@ -247,7 +247,7 @@ def test_every_parameter_is_described_and_ranged_and_says_when_it_counts(car):
     said = {descriptor.name: descriptor for descriptor in descriptors}
     assert said["bev.source"].additional_constraints == "one of camera, lidar, both"
     assert said["input.compressed"].description.endswith(WHEN_ACTIVATED)
-    assert said["model"].description.endswith(WHEN_CONFIGURED)
+    assert said["model"].description.endswith(WHEN_LOADED)
 
 
 def test_parameters_change_while_it_drives_or_say_why_not(car):
