@@ -21,7 +21,6 @@ from depth_perception.networks.load import build
 from depth_perception.networks.student import Student
 from depth_perception.samples.bev_batches import Layout
 from depth_perception.samples.bev_frames import BevFrameConfig, BevFrames
-from depth_perception.train.fit import FREE
 from depth_perception.train.leave_end import but_the_end
 
 _HEADS = ("project.", "tell.")  # they help to pretrain, and do not drive
@@ -105,20 +104,6 @@ def fill(network: nn.Module, file: Path, *, option: str, prefix: str = "") -> No
 def weights_of(path: str | Path | None) -> dict[str, str] | None:
     """Identities of the weights of a model directory; None for None."""
     return None if path is None else {name: model.sha256(found.weights(name)) for found in (model.load(path),) for name in found.networks}
-
-
-def identity(asked: dict[str, Any], origin: dict[str, Any], reading: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What a resumed run must share with the one before, by the option that says it. reading: options of `read`."""
-    more |= {f"--{name.replace('_', '-')}": value for name, value in reading.items()}
-    asked = asked | {"fit": {name: value for name, value in asked["fit"].items() if name not in FREE}}
-    return {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], **more, **_named(asked)}
-
-
-def _named(asked: dict[str, Any], of: str = "the configuration's ") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in asked.items():
-        out |= _named(value, f"{of}{name}.") if isinstance(value, dict) else {f"{of}{name}": value}
-    return out
 
 
 def opened(option: str, path: str | Path, kinds: tuple[str, ...]) -> model.Model:

@@ -15,6 +15,7 @@ from depth_perception.samples.bev_batches import BevBatches
 from depth_perception.samples.bev_frames import BevFrame, BevFrames
 from depth_perception.train import bev, pictures
 from depth_perception.train.fit import Budget, History, Validation, fit
+from depth_perception.train.identity import identity
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.stage import staged
@@ -57,12 +58,12 @@ def train(recipe: Recipe, bags: Sequence[str | Path], out: str | Path, *, config
     frames, warnings = recipe.read(bags, config, topics=topics, **reading)
     batches = BevBatches(frames.frames, layout, config.samples, batch=batch, seed=seed, **recipe.batches)
     origin = lineage(bags, command)
-    same = bev.identity(asdict(config), origin, reading, **{
-        "--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth),
-        **recipe.identity})
+    options = {"--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth),
+               **{f"--{name.replace('_', '-')}": value for name, value in reading.items()}, **recipe.identity}
     history = fit(
         networks, lambda step, data: recipe.terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
-        resume=resume, identity=same, validation=recipe.validation(networks, frames.held_out, config), describe=batches.describe,
+        resume=resume, identity=identity(origin, config, options), describe=batches.describe,
+        validation=recipe.validation(networks, frames.held_out, config),
         logbook=lambda step: Logbook(out / "tensorboard", step=step))
     origin |= {"seed": seed, "batch": batch, "windows": len(frames.frames), "held_out": len(frames.held_out), **recipe.told(frames),
                "dropped": {name: count for name, count in frames.dropped.items() if count}, "warnings": warnings,

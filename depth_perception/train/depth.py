@@ -33,7 +33,8 @@ from depth_perception.train.depth_config import Config
 from depth_perception.train.depth_terms import terms
 from depth_perception.train.device import chosen
 from depth_perception.train.distributed import World
-from depth_perception.train.fit import FREE, Budget, History, Validation, fit
+from depth_perception.train.fit import Budget, History, Validation, fit
+from depth_perception.train.identity import identity
 from depth_perception.train.leave_end import but_the_end
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
@@ -87,10 +88,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         raise BadInput("--bag: wanted the same bags for every process, they find different windows in them")
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed, places=places)
     origin = world.tell(lambda: lineage(bags, command)) | {"processes": world.size}
-    asked = asdict(config)
-    asked["fit"] = {name: value for name, value in asked["fit"].items() if name not in FREE}
-    identity = {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], "--batch": batch, "--image-topic": list(topics),
-                "--init": init and model.sha256(Path(init) / "depth.safetensors"), **_named(asked), **recipe.identity}
+    options = {"--batch": batch, "--image-topic": list(topics), "--init": init and model.sha256(Path(init) / "depth.safetensors")}
+    same = identity(origin, config, options) | recipe.identity
     logbooks: list[Logbook] = []
 
     def logbook(step: int) -> Logbook:
@@ -101,7 +100,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         networks,
         lambda step, data: recipe.terms(networks, data, config),
         lambda step: (batches.packed if on_gpu else batches)(step, pairs=config.pairs_at(step)), unpack=unpacked if on_gpu else None,
-        out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=identity,
+        out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=same,
         validation=recipe.validation(networks, drives, config, logbooks), describe=batches.describe, logbook=logbook,
         world=world,
     )
@@ -128,14 +127,6 @@ def _lean(network: nn.Module, start: nn.Module, share: float) -> None:
     for now, before in zip(network.state_dict().values(), start.state_dict().values(), strict=True):
         if now.is_floating_point():
             now.lerp_(before.to(now.device), share)
-
-
-def _named(asked: dict[str, Any], of: str = "the configuration's ") -> dict[str, Any]:
-    """Nested options, each by its own name: a run that goes on with another one is told which."""
-    out: dict[str, Any] = {}
-    for name, value in asked.items():
-        out |= _named(value, f"{of}{name}.") if isinstance(value, dict) else {f"{of}{name}": value}
-    return out
 
 
 def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = (), batch: int = 1, places: range = range(1),

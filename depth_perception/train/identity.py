@@ -1,0 +1,23 @@
+"""What a resumed run must share with the one before, each by the name under which it was asked for: a run that differs is told in what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from depth_perception.train.fit import FREE
+
+
+def identity(origin: dict[str, Any], config: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """origin: the lineage, whose bags count by content. config: a recipe's, all but what of `fit` is FREE. options: --name: value."""
+    asked = asdict(config)
+    asked["fit"] = {name: value for name, value in asked["fit"].items() if name not in FREE}
+    return {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], **options, **_named(asked, "the configuration's ")}
+
+
+def _named(asked: dict[str, Any], of: str) -> dict[str, Any]:
+    """Nested options, each by its full name."""
+    out: dict[str, Any] = {}
+    for name, value in asked.items():
+        out |= _named(value, f"{of}{name}.") if isinstance(value, dict) else {f"{of}{name}": value}
+    return out
