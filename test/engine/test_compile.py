@@ -156,7 +156,7 @@ def test_bad_arguments_are_one_sentence_before_anything_is_built(copy, builder, 
         "--target sm86 --precision fp8": "precision: wanted one of fp32, fp16, int8, got 'fp8'",
         "--target sm86 --precision fp32,int8": r"depth\.int8\.onnx is missing; run `python .* export .* --precision int8 --bag BAG`",
         "--package trt": "package: wanted one of tensorrt_rtx, tensorrt, got 'trt'",
-        f"--target sm86 --out {tmp_path / 'file'}": "engines .*file: cannot write there: ",
+        f"--target sm86 --out {tmp_path / 'file'}": "--out: .*file: wanted a directory, it is a file",
         f"--target sm86 --model {tmp_path / 'file'}": "wanted a model directory",
     }
     for words, sentence in wrong.items():

@@ -14,7 +14,7 @@ from test_recipe_depth import TINY, drive
 from depth_perception import model
 from depth_perception.__main__ import main
 from depth_perception.frame import BadInput
-from depth_perception.networks.student import StudentConfig
+from depth_perception.networks.student import PRESETS, StudentConfig
 from depth_perception.networks.teacher import TeacherConfig
 from depth_perception.samples import Batches, Drives
 from depth_perception.train import depth, student
@@ -266,7 +266,7 @@ def test_the_chain_as_typed(taught, tmp_path, capsys):
 def test_the_shipped_recipes_fit_each_other(request):
     folder = request.config.rootpath / "config" / "train"
     teacher = from_yaml(depth.Config(), folder / "teacher.yaml")
-    assert teacher.network == "teacher" and teacher.teacher == TeacherConfig(student=StudentConfig(finest=1))
+    assert teacher.network == "teacher" and teacher.teacher == TeacherConfig(student=StudentConfig(PRESETS["base"], finest=1))
     pupil = from_yaml(student.Config(), folder / "student.yaml")
     assert pupil.approximation == student.ApproximationConfig() and pupil.student == StudentConfig()  # the teacher's, that is
     assert (pupil.height, pupil.width, pupil.canonical_focal_px) == (teacher.height, teacher.width, teacher.canonical_focal_px)
