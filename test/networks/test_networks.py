@@ -139,9 +139,11 @@ def straight(network: PoseNet, *images: torch.Tensor) -> torch.Tensor:
     return network.regress(x).mean((2, 3))
 
 
-def test_the_shipped_pose_network_is_of_pairs_and_answers_bit_by_bit_as_before():
-    shipped = model.load(model.shipped())
-    assert "form" not in shipped.networks["pose"]["config"], "it was made before there were two forms"
+@pytest.mark.parametrize("name", ["student", "s1"])
+def test_the_shipped_pose_network_is_of_pairs_and_answers_bit_by_bit_as_before(name):
+    shipped = model.load(model.shipped().parent / name)
+    said = shipped.networks["pose"]["config"]
+    assert said["form"] == "pair" if name == "student" else "form" not in said, "s1's was made before there were two forms"
     network = build("pose", shipped.networks["pose"]).eval()
     assert network.config == PoseNetConfig(form="pair") and FORMS["pair"] == ("image", "neighbour")
     load_weights(network, shipped.weights("pose"))

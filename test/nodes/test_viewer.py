@@ -124,8 +124,12 @@ def test_a_viewer_that_cannot_start_leaves_nothing(tmp_path, parameters, sentenc
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_a_drive_that_is_killed_takes_its_view_along(bag, tiny_model, tmp_path, number):
     file = tmp_path / "drive.rrd"
-    program = Program(tmp_path, "drive", "--bag", bag, "--model", tiny_model, "--no-metrics", "--view-port", 0, "--view-file", file,
-                      is_verb=True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, and a child inherits that
+    try:
+        program = Program(tmp_path, "drive", "--bag", bag, "--model", tiny_model, "--no-metrics", "--view-port", 0, "--view-file", file,
+                          is_verb=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     try:
         while "view: http" not in program.complained:
             with contextlib.suppress(subprocess.TimeoutExpired):
