@@ -141,7 +141,7 @@ def straight(network: PoseNet, *images: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["student", "s1"])
 def test_the_shipped_pose_network_is_of_pairs_and_answers_bit_by_bit_as_before(name):
-    shipped = model.load(model.shipped().parent / name)
+    shipped = model.load(model.shipped(name))
     said = shipped.networks["pose"]["config"]
     assert said["form"] == "pair" if name == "student" else "form" not in said, "s1's was made before there were two forms"
     network = build("pose", shipped.networks["pose"]).eval()
