@@ -12,7 +12,7 @@ from depth_perception.networks.blocks import SparseBlock, WeightedSum, conv
 from depth_perception.networks.disparity import DisparityHead, Normalise
 
 # Widths of the encoder stages by name, multiples of 8: engines compute that many channels at once. What runs at half of the image's
-# size costs most: eight channels there pay for wider ones below. "claim" has the text's.
+# size costs most: eight channels there pay for wider ones below. "claim" is the default of StudentConfig; the text leaves widths open.
 PRESETS = {"nano": (8, 16, 32, 64, 128), "small": (8, 32, 48, 96, 160), "base": (8, 32, 64, 160, 256), "claim": (16, 32, 64, 128, 256)}
 
 

@@ -136,14 +136,14 @@ def test_mixed_images_lie_over_each_other_and_have_no_distance(taught):
     seen = []
     networks = depth.new_networks(replace(TINY, student=SMALL))
     teaching = student.Teaching(depth.new_networks(TEACHER, taught[1])["depth"])
-    networks["depth"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    networks["depth"].down[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    teaching.teacher.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for each in (networks["depth"].normalise, teaching.teacher.normalise):  # the first thing that either does
+        each.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     made = batch(pairs=False)
     config = replace(STUDENT, student=SMALL, approximation=student.ApproximationConfig(mixed=1.0))
     terms = student.terms(networks, made, config, teaching)
     assert float(terms["distance"].detach()) == 0 and terms["disparity"] > 0  # nothing is left that has a distance
-    assert not torch.equal(networks["depth"].normalise(made["image"]), seen[0])
+    shown = student.mixed(made, 1.0)["image"]
+    assert len(seen) == 2 and all(torch.equal(image, shown) for image in seen) and not torch.equal(shown, made["image"])
     with pytest.raises(BadInput, match=r"approximation\.mixed: wanted 0 where a term asks for neighbours"):
         replace(config, match=1.0)
 
