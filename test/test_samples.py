@@ -246,6 +246,19 @@ def test_every_window_comes_once_per_epoch():
     assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 3 and epochs[0] != epochs[1]
 
 
+def test_a_window_shows_its_few_views_in_turn():
+    made, shown = batches(views=2), {}
+    for step in range(7):  # 21 draws of 5 windows: four epochs and one
+        batch = made(step, pairs=False)
+        for image, view in zip(batch["image"], batch["view"].tolist(), strict=True):
+            shown.setdefault(tuple(view), []).append(image)
+    assert set(shown) == {(0, i, view, 0) for _, i in made.drives.windows for view in (0, 1)}
+    assert all(len(images) >= 2 and all(torch.equal(images[0], image) for image in images) for images in shown.values())
+    assert not any(torch.equal(shown[0, i, 0, 0][0], shown[0, i, 1, 0][0]) for _, i in made.drives.windows)
+    assert made(0, pairs=True)["view"][:, 3].tolist() == [1, 1, 1]
+    assert not torch.equal(batches(2, views=2)(0, pairs=False)["image"], made(0, pairs=False)["image"])
+
+
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
 def test_recolouring_keeps_the_kind_of_image_and_gives_one_look_to_a_window(seed):

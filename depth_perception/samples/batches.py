@@ -38,6 +38,8 @@ class Batches:
     for photometric losses; motions (B, 2, 4, 4), measured T_previous_image and T_next_image, metres, NaN = none; and
     travelled (B, 2), metres to the previous and to the next by the bag's odometry, NaN = none.
     Views of pairs hardly zoom, since a pose network cannot tell rotation from focal length.
+    With `samples.views` also view (B, 4) int64: drive, frame, which of its views, with pairs or without. Two images of the same four are
+    the same image.
     """
 
     def __init__(self, drives: Drives, *, height: int, width: int, batch: int, seed: int, places: range | None = None) -> None:
@@ -55,23 +57,33 @@ class Batches:
     def packed(self, step: int, *, pairs: bool) -> dict[str, Tensor]:
         """What `unpacked` makes the batch of, a quarter of its bytes: images are still uint8."""
         config = self.drives.config
-        windows, chosen = [], self.windows_of(step)
+        windows, shown, chosen, epochs = [], [], self.windows_of(step), self._epochs(step)
         for k in self.places:
             which, i = chosen[k]
-            rng = np.random.default_rng((self.seed, step, k))
+            seed: tuple[int, ...] = (self.seed, step, k)
+            if config.views:
+                shown.append((which, i, epochs[k] % config.views, int(pairs)))
+                seed = (self.seed, 9, *shown[-1])
+            rng = np.random.default_rng(seed)
             drive = self.drives.drives[which]
             view = random_view(rng, drive.images[i].shape[:2], config, height=self.height, width=self.width, zoom=not pairs)
             clean = _images(drive, i, view, pairs=pairs)
             share = config.pair_colour if pairs else config.colour
             images = recolour(rng, clean, config) if rng.random() < share else clean
             windows.append(_window(drive, i, view, clean, images))
-        return _packed(windows, pairs=pairs)
+        return _packed(windows, pairs=pairs) | ({"view": torch.tensor(shown)} if shown else {})
 
     def windows_of(self, step: int) -> list[tuple[int, int]]:
         """The (drive, frame) of a step's batch."""
         if self.stretches:
             return [self.drives.windows[self._of_stretch(step, place)] for place in range(self.batch)]
         return [self.drives.windows[self._window(step * self.batch + k)] for k in range(self.batch)]
+
+    def _epochs(self, step: int) -> list[int]:
+        """How often each place's window of a step was drawn before."""
+        if self.stretches:
+            return [step // len(stretch) for stretch in self.stretches]
+        return [(step * self.batch + k) // len(self.drives.windows) for k in range(self.batch)]
 
     def describe(self, step: int, places: Sequence[int]) -> str:
         """The frames at some places of a step's batch in words: bags and stamps."""
@@ -125,6 +137,8 @@ def unpacked(packed: dict[str, Tensor]) -> dict[str, Tensor]:
     """The batch of `Batches.packed`, on whatever device that is."""
     images = _floats(packed["seen"])
     out = {"image": images[:, 0].contiguous(memory_format=torch.channels_last), "K": packed["K"], "depth": packed["depth"]}
+    if "view" in packed:
+        out["view"] = packed["view"]
     if "clean" in packed:
         clean = _floats(packed["clean"])
         out |= {"neighbours": images[:, 1:], "target": clean[:, 0], "others": clean[:, 1:],

@@ -20,6 +20,7 @@ class SampleConfig:
     others keep at least `full_zoom` of the view. aspect: random stretch. colour, pair_colour: how many views (windows with
     neighbours) are recoloured at all; motion is learned from what stays the same, so those are spared. The colour ranges are
     half-widths around 1 (or 0).
+    views: each window is shown in so many random views, in turn, and what is computed of a view may be kept; 0: a new one every time.
     by_stretch: every bag is cut into as many stretches as a batch has places, and each place draws from its own stretches alone. A
     process of several then keeps only the stretches of its places in memory; without it, each keeps everything.
     """
@@ -51,6 +52,7 @@ class SampleConfig:
     blur: float = 0.3
     noise: float = 8.0
     noise_share: float = 0.4
+    views: int = ranged(0, 0, 1e6)  # type: ignore[assignment]
     by_stretch: bool = False
 
     def __post_init__(self) -> None:

@@ -52,6 +52,9 @@ class Config(depth_config.Config):
             raise BadInput(f"approximation.mixed: wanted 0 where a term asks for neighbours, which mixed images have none of; got "
                            f"{self.approximation.mixed:g}")
 
+        if self.approximation.mixed and self.samples.views:
+            raise BadInput(f"approximation.mixed: wanted 0 with samples.views, got {self.approximation.mixed:g}")
+
     def pairs_at(self, step: int) -> bool:
         """Whether a step's windows come with their neighbours."""
         if not self.approximation.wanted:

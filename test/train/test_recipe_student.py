@@ -127,6 +127,26 @@ def test_pairs_are_compared_by_their_first_images(taught):
     assert all(torch.allclose(paired[name], alone[name], rtol=1e-4) for name in ("encoder", "decoder", "disparity"))
 
 
+def test_what_the_teacher_says_of_a_view_is_asked_once(taught):
+    teaching = student.Teaching(depth.new_networks(TEACHER, taught[1])["depth"])
+    asked = []
+    teaching.teacher.encoder_bridges[0].register_forward_hook(lambda *_: asked.append(1))
+    drives = Drives(replace(STUDENT.samples, views=2))
+    drives.add(drive(10))
+    made = Batches(drives, height=64, width=128, batch=len(drives.windows), seed=0)
+    first, other, again = (made(step, pairs=False) for step in range(3))
+    word, _, kept = (teaching(each["image"], each["view"]) for each in (first, other, again))
+    assert len(asked) == 2, "epochs 0 and 2 show the same views, in another order"
+    order = [first["view"].tolist().index(each) for each in again["view"].tolist()]
+    assert order != sorted(order)
+    for maps, same, true in zip(word, kept, teaching(first["image"]), strict=True):
+        for x, y, z in zip(maps, same, true, strict=True):
+            assert torch.equal(x[order], y) and x.dtype == torch.float32
+            assert torch.allclose(x, z, rtol=1e-3, atol=1e-3)
+    with pytest.raises(BadInput, match=r"approximation\.mixed: wanted 0 with samples\.views"):
+        replace(STUDENT, samples=replace(STUDENT.samples, views=2), approximation=student.ApproximationConfig(mixed=0.5))
+
+
 def test_mixed_images_lie_over_each_other_and_have_no_distance(taught):
     image = torch.stack([torch.full((3, 64, 128), float(place)) for place in range(4)])
     data = student.mixed({"image": image, "depth": torch.ones(4, 1, 64, 128), "K": torch.eye(3).expand(4, 3, 3)}, 0.5)
