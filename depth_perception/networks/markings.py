@@ -21,7 +21,8 @@ class MarkingNetConfig:
     """channels: widths of the stages at 1/2, 1/4, 1/8 and 1/16; blocks: residual blocks of each. rates: dilations of the pyramid.
     pyramid: width of each of its branches and of its outcome. low: widths to which the maps at 1/4 and 1/2 are reduced for the decoder.
     decoder: its width at 1/4 and at 1/2. target: width of the target layer (S4-e); 0 leaves it out.
-    classes: names of the class ids in their order.
+    classes: names of the class ids in their order. mirrored: once it has learned, the network answers the mean of what it says of the image
+    and of its mirror image, for twice the time.
     """
 
     channels: tuple[int, ...] = (24, 48, 96, 160)
@@ -32,6 +33,7 @@ class MarkingNetConfig:
     decoder: tuple[int, ...] = (64, 32)
     target: int = ranged(32, 0, 1024)  # type: ignore[assignment]
     classes: tuple[str, ...] = CLASSES
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -121,7 +123,10 @@ class MarkingNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) RGB 0..1, sides divisible by 16 -> logits (B, classes, H/2, W/2)."""
-        return self.with_target(image)[0]
+        if self.training or not self.config.mirrored:
+            return self.with_target(image)[0]
+        here, there = self.with_target(torch.cat([image, image.flip(3)]))[0].softmax(1).chunk(2)
+        return (0.5 * here + 0.5 * there.flip(3)).clamp(min=1e-6).log()
 
     @torch.no_grad()
     def folded(self) -> MarkingNet:

@@ -21,13 +21,13 @@ Infer = Callable[..., dict[str, np.ndarray]]
 @dataclass(frozen=True)
 class Config:
     """Attributes:
-    min_confidence: a pixel less sure of its class is background.
+    min_confidence: paint that is less sure to be paint is background; below 0.5 nothing is, for that is not named paint.
     least_px: smaller pieces are no markings.
     reach_m: farther markings are given in the image alone.
     ground_z_m: height of the road over the body's origin, for a road that neither depth nor scan shows.
     """
 
-    min_confidence: float = ranged(0.4, 0, 1)
+    min_confidence: float = ranged(0.5, 0, 1)
     least_px: int = ranged(12, 1, 100_000)
     reach_m: float = ranged(40.0, 1, 300)
     ground_z_m: float = ranged(0.0, -10, 10)
@@ -40,7 +40,7 @@ class Config:
 class MarkingsOutput:
     """Attributes:
     mask: (H, W) uint8 class ids (marking_classes.CLASSES), the image's size.
-    confidence: (H, W) float32 0..1, the probability of the class that the mask names.
+    confidence: (H, W) float32 0..1, the probability that it is paint, of any class, where the mask names one, else that it is none.
     plane: (3,) n of the road, n . X = 1, camera frame; zero: no road is known.
     depth: (H, W) metres of the same image, or None.
     T_odom_base: (4, 4) body -> odometry frame, or None.

@@ -57,7 +57,9 @@ def restore(logits: np.ndarray, calibration: Calibration | None = None, *, image
     """The network's answer at the image's size.
 
     logits: (C, h, w) or (1, C, h, w) float32 of the band, at any size. Returns the mask (H, W) uint8 of class ids and the confidence
-    (H, W) float32, the probability of the class that is named. Above the band there is background, of confidence 1.
+    (H, W) float32. What is paint, of any class, rather than background is named by its likeliest class: solid or dashed is hard to tell
+    far away, and two halves of a doubt are no reason to see no line. The confidence is that of paint, or of background. Above the band
+    there is background, of confidence 1.
     """
     logits = logits[0] if logits.ndim == 4 else logits
     top = top_row(calibration, image_height=image_height)
@@ -66,12 +68,12 @@ def restore(logits: np.ndarray, calibration: Calibration | None = None, *, image
     scores = (scores / scores.sum(0)).astype(np.float32)
     mask = np.zeros((image_height, image_width), np.uint8)
     confidence = np.ones((image_height, image_width), np.float32)
-    best = np.full(size[::-1], -1.0, np.float32)
-    inside = mask[top:]
-    for name, score in enumerate(scores):
+    background = cv2.resize(scores[0], size, interpolation=cv2.INTER_LINEAR)
+    best, likeliest = np.full(size[::-1], -1.0, np.float32), np.zeros(size[::-1], np.uint8)
+    for name, score in enumerate(scores[1:], 1):
         large = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
-        better = large > best
-        inside[better] = name
+        likeliest[large > best] = name
         np.maximum(best, large, out=best)
-    confidence[top:] = np.clip(best, 0.0, 1.0)
+    np.copyto(mask[top:], likeliest, where=background < 0.5)
+    confidence[top:] = np.clip(np.maximum(background, 1 - background), 0.0, 1.0)
     return mask, confidence

@@ -50,11 +50,26 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config, *, s
         if config.pseudo:
             if config.teacher:
                 probabilities = asked(networks["teacher"], data.get("plain", data["target"])).softmax(1)  # type: ignore[arg-type]
-            best, names = probabilities.detach().max(1)
-            names = torch.where(best > config.sure, names, torch.full_like(names, IGNORE))
+            names = named(probabilities.detach(), sure=config.sure, surest=config.surest)
             loss = F.cross_entropy(answered, names, weight=weights.to(answered), ignore_index=IGNORE, reduction="sum")
             out["pseudo"] = config.pseudo * config.climbed(step) * loss / names.numel()
     return out
+
+
+def named(probabilities: Tensor, *, sure: float, surest: float) -> Tensor:
+    """(B, classes, h, w) -> (B, h, w) int64 likeliest classes, IGNORE where that is too unsure: of no more than `sure`, or, with `surest`
+    above 0, not among this share of the pixels of its class.
+
+    One probability for all classes keeps nearly all background and hardly any paint, and teaches that there is none (Zou et al. 2018).
+    """
+    best, names = probabilities.max(1)
+    keep = best > sure
+    if surest:
+        keep = torch.zeros_like(keep)
+        for name in names.unique():
+            own = names == name
+            keep |= own & (best >= best[own].float().quantile(1 - surest))
+    return torch.where(keep, names, torch.full_like(names, IGNORE))
 
 
 def chosen(features: Tensor, *, paint: Tensor, count: int, balanced: bool, generator: torch.Generator) -> list[Tensor]:

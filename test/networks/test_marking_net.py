@@ -1,5 +1,7 @@
 """The marking network: shapes, what reaches a pixel, and a target layer that leaves without a trace."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,6 +46,19 @@ def test_training_goes_on_from_a_folded_network_with_the_same_function():
     torch.testing.assert_close(again(image), folded(image), rtol=1e-4, atol=1e-5)
     with pytest.raises(BadInput, match=r"network\.target"):
         folded.unfolded(3)
+
+
+def test_what_is_mirrored_says_the_same_of_an_image_and_of_its_mirror_image():
+    net, image = trained(), torch.rand(2, 3, 32, 64)
+    both = MarkingNet(replace(TINY, mirrored=True)).eval()
+    both.load_state_dict(net.state_dict())
+    torch.testing.assert_close(both(image.flip(3)), both(image).flip(3))
+    assert not torch.allclose(net(image.flip(3)), net(image).flip(3), atol=1e-3)
+    plain = [net(x).softmax(1) for x in (image, image.flip(3))]
+    torch.testing.assert_close(both(image).exp(), 0.5 * (plain[0] + plain[1].flip(3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both.folded()(image), both(image), rtol=1e-3, atol=1e-4)
+    net.train(), both.train()
+    assert torch.equal(both(image), net(image)), "it learns from the image alone"
 
 
 def test_the_manifest_builds_it_again():

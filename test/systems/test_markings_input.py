@@ -51,5 +51,15 @@ def test_logits_come_back_as_the_mask_they_were_made_of():
     assert (found != mask).mean() < 0.01
     assert (found[:82] == 0).all() and (confidence[:82] == 1).all()
     inside = confidence[125:155, 110:190]
-    np.testing.assert_allclose(inside, np.exp(6.0) / (np.exp(6.0) + 6), rtol=1e-5)
-    assert confidence.max() <= 1 and confidence.min() > 1 / 7
+    np.testing.assert_allclose(inside, (np.exp(6.0) + 5) / (np.exp(6.0) + 6), rtol=1e-5)
+    assert confidence.max() <= 1 and confidence.min() >= 0.5
+
+
+def test_a_doubt_between_two_kinds_of_paint_is_no_doubt_about_paint():
+    shares = np.full((7, 32, 64), 0.02)
+    shares[0], shares[1], shares[2] = 0.40, 0.22, 0.30  # background is the likeliest of the classes, and less likely than paint
+    shares[0, :, 32:], shares[1, :, 32:] = 0.52, 0.10
+    found, confidence = markings_input.restore(np.log(shares).astype(np.float32), None, image_height=100, image_width=64)
+    assert (found[45:, :30] == 2).all() and (found[45:, 34:] == 0).all()
+    np.testing.assert_allclose(confidence[45:, :30], 0.60, atol=1e-6)
+    np.testing.assert_allclose(confidence[45:, 34:], 0.52, atol=1e-6)

@@ -297,7 +297,7 @@ def test_the_teacher_follows_the_weights_and_names_what_it_sees_without_recolour
     with torch.no_grad():
         names = networks["teacher"](data["plain"]).argmax(1)
     answered = branches(networks["markings"], data["image"], data["target"])[1][0]
-    assert float(losses["pseudo"]) == pytest.approx(float(torch.nn.functional.cross_entropy(answered, names).detach()), rel=1e-3)
+    assert float(losses["pseudo"].detach()) == pytest.approx(float(torch.nn.functional.cross_entropy(answered, names).detach()), rel=1e-3)
     losses["pseudo"].backward()
     assert all(parameter.grad is None for parameter in networks["teacher"].parameters())
 
