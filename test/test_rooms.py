@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"frame", "geometry", "decode", "bag", "engine", "model", "systems", "train"},
     "world": {"frame", "geometry", "bag"},
     "inspection": {"frame", "geometry", "decode", "bag"},
-    "loop": {"frame", "bag", "model", "engine", "record", "inspection"},
+    "loop": {"frame", "bag", "model", "engine", "parent", "record", "inspection"},
     "view": {"frame", "geometry", "systems", "parent"},
     "nodes": {"frame", "geometry", "decode", "bag", "engine", "model", "memory", "parent", "systems", "record", "view"},
     "report": {"frame", "geometry", "model", "bag", "systems", "evaluation", "nodes"},

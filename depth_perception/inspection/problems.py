@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from depth_perception.geometry.edge_alignment import TURN_DEG, turned_sentence
+
 SLOW_HZ = 5.0
 LATE_S = 0.02  # between clocks; a car that turns by 20 degrees a second turns by 0.4 in that time
-_GAIN, _CHANCE, _TURN_DEG, _FOCAL = 1.1, 4.0, 0.7, 0.04
+_GAIN, _CHANCE, _FOCAL = 1.1, 4.0, 0.04
 
 POISON = frozenset({"black", "blurred", "frozen", "stamps_backwards", "wrong_extrinsics", "wrong_focal", "clock_offset", "clock_jump",
                     "frames", "no_camera_info", "topics"})
@@ -65,11 +67,8 @@ def _alignment(findings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                    f"strength, but {zoomed:.2f} times with a focal length {found['focal_factor']:.2f} times as long",
                    "calibrate the camera")
             return
-        if turned >= wanted and found["angle_deg"] > _TURN_DEG:
-            x, y, z = found["turn_deg"]
-            yield ("wrong_extrinsics", f"the extrinsics look wrong: the LiDAR's outlines meet {as_is:.2f} times the image's mean edge "
-                   f"strength, but {turned:.2f} times when it is turned by {found['angle_deg']:.1f} degrees (about the camera's "
-                   f"x {x:+.1f}, y {y:+.1f}, z {z:+.1f})", "calibrate LiDAR against camera")
+        if turned >= wanted and found["angle_deg"] > TURN_DEG:
+            yield ("wrong_extrinsics", turned_sentence(found["turn_deg"], as_is, turned), "calibrate LiDAR against camera")
             return
     gain, sigma = turning.get("gain"), turning.get("gain_sigma", 0.0)
     if gain is not None and abs(gain - 1) > 0.15 + 3 * sigma:

@@ -4,7 +4,6 @@ killed goes on at the first stage that has none. Long stages are commands of thi
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import hashlib
 import json
@@ -13,10 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,82 +25,17 @@ from depth_perception.frame import BadInput
 from depth_perception.loop import found
 from depth_perception.loop.held import NothingSaid, hold_out, hold_out_folder, is_folder
 from depth_perception.loop.parts import PARTS, Part
+from depth_perception.loop.plan import Plan
 from depth_perception.loop.store import Outcome, Store
 from depth_perception.loop.verdict import Stretch, verdict
+from depth_perception.parent import ended_with_parent
 
 Tell = Callable[[str], None]
 _MOST_ATTEMPTS = 30  # a machine that is switched off every night, not one that a run brings down
 # Some such images among many are left out by the training itself; how many are too many is the verdict's.
 _SOME = {"black", "blurred", "frozen"}
 # What a full disk, a file that somebody edited, or a result that lacks something does: an outcome, not a traceback.
-_FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is to do; kept with it, so that a run that goes on does the same.
-
-    Attributes:
-        bags: absolute path of each new bag -> its files when this was planned; what it has become by the end is new again.
-        task: what is learned, a key of PARTS; student by `teacher`, markings by `source` and judged on `score_on` too.
-        labels: the topic of the truth where it is not the usual one. palette: of masks in folders.
-        steps, minutes: the training's budget. config: its YAML; None: the part's.
-        targets, precisions: kinds of GPU to compile for, none: the engines are the CPU's.
-        held_share: of each bag's time, its end, that is scored on.
-        min_gain, tolerance: see `verdict`.
-        most_held, most_versions: so many stretches and versions are kept.
-        image_topic, points_topic, calibration: as for `bag.FrameReader`.
-    """
-
-    bags: dict[str, Any]
-    task: str = "depth"
-    teacher: str | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int = 8
-    seed: int = 0
-    config: str | None = None
-    targets: list[str] = dataclasses.field(default_factory=list)
-    precisions: list[str] = dataclasses.field(default_factory=lambda: ["fp32"])
-    held_share: float = 0.2
-    min_gain: float = 0.02
-    tolerance: float = 0.05
-    most_held: int = 20
-    most_versions: int = 5
-    image_topic: str | None = None
-    points_topic: str | None = None
-    calibration: str | None = None
-    labels: str | None = None
-    source: list[str] = dataclasses.field(default_factory=list)
-    score_on: list[str] = dataclasses.field(default_factory=list)
-    palette: str | None = None
-
-
-def run(store: Store, plan: Plan | None, *, tell: Tell) -> list[tuple[str, Outcome]]:
-    """Goes on with what a killed loop left, then does `plan` (None: nothing new). Returns each run's name and outcome.
-
-    The caller holds the store's lock. Raises BadInput only for what the caller asked wrongly.
-    """
-    done = []
-    for folder in sorted(store.runs.iterdir()):
-        if (folder / "plan.json").exists() and not (folder / "outcome.json").exists():
-            tell(f"going on with {folder.name}, which was cut off")
-            try:
-                unfinished = Plan(**json.loads((folder / "plan.json").read_text()))
-                taken = dict(unfinished.bags)
-            except _FAILURES as error:
-                done.append((folder.name, _ended(folder, Outcome("failed", f"{folder / 'plan.json'} cannot be read ({_sentence(error)})"))))
-                continue
-            done.append((folder.name, _Run(store, folder, unfinished, tell).finish()))
-            if plan is not None:
-                plan = dataclasses.replace(plan, bags={bag: files for bag, files in plan.bags.items() if taken.get(bag) != files})
-    if plan is not None and plan.bags:
-        # The count tells two runs of one second apart.
-        folder = store.runs / f"{time.strftime('%Y_%m_%d-%H_%M_%S', time.gmtime())}-{len(list(store.runs.iterdir())):04d}"
-        folder.mkdir()
-        model.write_atomically(folder / "plan.json", model.as_json(dataclasses.asdict(plan)))
-        done.append((folder.name, _Run(store, folder, plan, tell).finish()))
-    return done
+FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError)
 
 
 class _Stop(Exception):
@@ -114,7 +46,9 @@ class _Stop(Exception):
         self.outcome, self.exit_code = Outcome(kind, sentence), exit_code
 
 
-class _Run:
+class Run:
+    """One run: `finish()` does what its folder does not hold yet."""
+
     def __init__(self, store: Store, folder: Path, plan: Plan, tell: Tell) -> None:
         self._store, self._folder, self._plan, self._tell = store, folder, plan, tell
         self._candidate = folder / "candidate"
@@ -131,8 +65,8 @@ class _Run:
             outcome = self._stages()
         except _Stop as stop:
             outcome = stop.outcome
-        except _FAILURES as error:
-            outcome = Outcome("failed", _sentence(error))
+        except FAILURES as error:
+            outcome = Outcome("failed", sentence(error))
         with suppress(OSError, BadInput):  # else it is closed when the loop is called again
             self._close(outcome)
         return outcome
@@ -358,9 +292,10 @@ class _Run:
 
     def _command(self, log: str, *words: str) -> None:
         """A command of this package, quiet; what it says goes to LOG.log."""
-        with (self._folder / f"{log}.log").open("a") as file:
-            code = subprocess.call([sys.executable, "-m", "depth_perception", *words], stdout=file, stderr=file, stdin=subprocess.DEVNULL,
-                                   preexec_fn=_end_with_parent, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        with (self._folder / f"{log}.log").open("a") as file:  # two trainings in one folder, one of a killed loop, would be worse than none
+            code = subprocess.call(
+                [sys.executable, "-m", "depth_perception", *words], stdout=file, stderr=file, stdin=subprocess.DEVNULL,
+                preexec_fn=ended_with_parent(signal.SIGKILL), env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
         if code:
             said = [line for line in (self._folder / f"{log}.log").read_text().splitlines() if line.strip()]
             raise _Stop("failed", f"`{' '.join(words[:2])}` ended with {code}: {said[-1] if said else 'it said nothing'}", code)
@@ -369,13 +304,13 @@ class _Run:
         """Remembers the bags and how it ended; what took much room goes."""
         try:
             refused = self._refused()
-        except _FAILURES:  # a stage's result that cannot be read is why it failed
+        except FAILURES:  # a stage's result that cannot be read is why it failed
             refused = {}
         self._store.see(self._plan.bags, {bag: f"refused: {refused[bag]}" if bag in refused else outcome.kind for bag in self._plan.bags})
-        _ended(self._folder, outcome)
+        ended(self._folder, outcome)
 
 
-def _ended(folder: Path, outcome: Outcome) -> Outcome:
+def ended(folder: Path, outcome: Outcome) -> Outcome:
     with suppress(OSError):
         model.write_atomically(folder / "outcome.json", model.as_json({"kind": outcome.kind, "sentence": outcome.sentence}))
         for name in ("candidate", "held"):
@@ -383,7 +318,7 @@ def _ended(folder: Path, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
     """BadInput says it all; of others the kind is half of what they say."""
     if isinstance(error, BadInput):
         return str(error)
@@ -393,8 +328,3 @@ def _sentence(error: BaseException) -> str:
 def _calibration(stretch: Path) -> Path:
     """Where a held-out stretch's calibration file lies, if it has one."""
     return stretch.with_name(f"{stretch.name}.yaml")
-
-
-def _end_with_parent() -> None:
-    """In a child: when the loop is killed, so is what it runs; two trainings in one folder would be worse than none."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -30,8 +30,9 @@ class Config:
     its own, and the network drives by the target's.
     balance: a class weighs frequency^-balance in L_CE; the views are drawn evenly already (views.rare). entropy, pseudo: further terms
     on the target (0 as in the text): the entropy of its probabilities, and cross-entropy to the class that is more probable than `sure`,
-    or, with `surest`, to that of the surest share of each class's pixels; both climb as L_MMD does. teacher: by whom: the network itself (0), or the exponential mean of its weights with this momentum
-    (Tarvainen & Valpola 2017); with views.target_look it sees the views as they are, and the network sees them recoloured.
+    or, with `surest`, to that of the surest share of each class's pixels; both climb as L_MMD does. teacher: by whom: the network
+    itself (0), or the exponential mean of its weights with this momentum (Tarvainen & Valpola 2017); with views.target_look it sees the
+    views as they are, and the network sees them recoloured.
     prior: how far the driving network's logits are corrected for views showing more of rare classes than roads do: their biases get so
     many times log(share of the pictures / share of the views) (Saerens et al. 2002). 1 is Bayes' rule, 0 leaves them.
     leave_end: this share of every bag's time and of every folder's files by name, its end, is not even read: somebody else scores on it.

@@ -41,7 +41,7 @@ def test_outlines_are_on_the_nearer_thing_beside_the_step():
 @pytest.mark.parametrize("turn_deg", [(0, 0, 0), (2, 0, 0), (0, -1, 0), (0, 0, 2), (1.5, 2, 0), (0, 3, 0)])
 def test_the_turn_is_found_and_said(turn_deg):
     wrong = pose.from_rotation_vector(np.deg2rad(turn_deg), np.zeros(3))
-    alignment = EdgeAlignment(every=1)
+    alignment = EdgeAlignment()
     assert len(list(alignment.watching(boxes(seed, wrong) for seed in range(6)))) == 6
     turn, as_is, best = alignment.offset()
     assert np.allclose(turn, -np.array(turn_deg), atol=0.35)
@@ -50,6 +50,16 @@ def test_the_turn_is_found_and_said(turn_deg):
         assert best > 1.1 * as_is and "extrinsics look wrong" in said and f"turned by {np.linalg.norm(turn):.1f} degrees" in said
     else:
         assert said is None
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(5, [0, 1, 2, 3, 4]), (13, [0, 2, 4, 6, 8, 10, 12]), (60, [0, 8, 16, 24, 32, 40, 48, 56])])
+def test_the_frames_that_are_remembered_are_spread_over_the_drive(count, wanted):
+    frame = boxes(0)
+    alignment, marked = EdgeAlignment(), [frame.calibration.K * np.array([[1], [1], [1 + i]]) for i in range(count)]
+    drive = (replace(frame, calibration=replace(frame.calibration, K=K)) for K in marked)
+    assert len(list(alignment.watching(drive))) == count
+    assert [round(K[2, 2]) - 1 for K in alignment.Ks] == wanted
+    assert len(alignment.edges) == len(alignment.outlines) == len(wanted)
 
 
 def test_few_outlines_tell_nothing():
@@ -68,7 +78,7 @@ def test_the_real_drive(kitti_bag):
     frames = [frame for i, frame in enumerate(FrameReader(kitti_bag, pairing="nearest")) if i % 8 == 0]
     for degrees in (0.0, 1.0, 3.0):
         turned = pose.from_rotation_vector(np.deg2rad([0, degrees, 0]), np.zeros(3))
-        alignment = EdgeAlignment(every=1)
+        alignment = EdgeAlignment()
         for frame in frames:
             T = turned @ frame.calibration.T_camera_lidar
             alignment.add(replace(frame, calibration=replace(frame.calibration, T_camera_lidar=T)))

@@ -74,8 +74,8 @@ def night(tmp_path, monkeypatch):
 
         fit = {"problems": [], "fitness": {purpose: {"verdict": "yes", "reasons": []} for purpose in ("objects", "markings")}}
         monkeypatch.setattr(stages.inspection, "inspect", lambda *args, **options: fit)
-        monkeypatch.setattr(stages._Run, "_command", command)
-        monkeypatch.setattr(stages._Run, "_prove", lambda self, bags: {"selftest": {}, "engines": []})
+        monkeypatch.setattr(stages.Run, "_command", command)
+        monkeypatch.setattr(stages.Run, "_prove", lambda self, bags: {"selftest": {}, "engines": []})
         plan = Plan(bags={str(bag): [] for bag in bags}, task=task, min_gain=PARTS[task].min_gain, tolerance=PARTS[task].tolerance, **more)
         ((name, outcome),) = run(store, plan, tell=lambda sentence: None)
         return outcome, said, store.runs / name, store

@@ -106,8 +106,8 @@ def test_stretches_bring_their_calibration_and_old_ones_may_break(store, tmp_pat
         said.append((place.name, words[words.index("--calibration") + 1] if "--calibration" in words else None))
         Path(words[words.index("--json") + 1]).write_text("{}")
 
-    monkeypatch.setattr(stages._Run, "_command", command)
-    one = stages._Run(store, folder, Plan(bags={"/a": []}, most_held=2), quiet)
+    monkeypatch.setattr(stages.Run, "_command", command)
+    one = stages.Run(store, folder, Plan(bags={"/a": []}, most_held=2), quiet)
     held = {"/a": "loop/runs/a/held/a-0"}
     scored = one._score(held, store.current)
     assert [(row["name"], row["new"]) for row in scored["stretches"]] == [("a-0", True), ("old", False)]
@@ -115,7 +115,7 @@ def test_stretches_bring_their_calibration_and_old_ones_may_break(store, tmp_pat
     assert said == 2 * [("a-0", str(folder / "held" / "a-0.yaml"))] + 2 * [("old", str(store.held / "old.yaml"))]
     one._keep_held(held)
     assert sorted(path.name for path in store.held.iterdir()) == ["broken", "old", "old.yaml"], "the newest by name"
-    monkeypatch.setattr(stages._Run, "_stretches", lambda self: [])
+    monkeypatch.setattr(stages.Run, "_stretches", lambda self: [])
     broken = folder / "held" / "broken"
     broken.mkdir()
     with pytest.raises(stages._Stop, match="it cannot be read"):
