@@ -125,7 +125,9 @@ class MarkingNet(nn.Module):
         """(B, 3, H, W) RGB 0..1, sides divisible by 16 -> logits (B, classes, H/2, W/2)."""
         if self.training or not self.config.mirrored:
             return self.with_target(image)[0]
-        here, there = self.with_target(torch.cat([image, image.flip(3)]))[0].softmax(1).chunk(2)
+        both = self.with_target(torch.cat([image, image.flip(3)]))[0]
+        odds = (both - both.amax(1, keepdim=True)).exp()  # softmax along a middle axis takes ONNX Runtime 4 ms more
+        here, there = (odds / odds.sum(1, keepdim=True)).chunk(2)
         return (0.5 * here + 0.5 * there.flip(3)).clamp(min=1e-6).log()
 
     @torch.no_grad()

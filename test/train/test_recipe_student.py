@@ -290,3 +290,6 @@ def test_the_shipped_recipes_fit_each_other(request):
     pupil = from_yaml(student.Config(), folder / "student.yaml")
     assert pupil.approximation == student.ApproximationConfig() and pupil.student == StudentConfig()  # the teacher's, that is
     assert (pupil.height, pupil.width, pupil.canonical_focal_px) == (teacher.height, teacher.width, teacher.canonical_focal_px)
+    camera = from_yaml(student.Config(), folder / "student_video.yaml")
+    assert not camera.needs_scan and camera.approximation == pupil.approximation and all(camera.pairs_at(step) for step in range(3))
+    assert (camera.match, camera.samples.views) == (1.0, 6), "S5's own loss: the photometric one beside eq. 18"
