@@ -129,7 +129,8 @@ class EdgeAlignment:
         They do when turning the LiDAR by more than TURN_DEG makes the score `most_gain` times better. The gain counts, for what a
         scene hardly tells (roll, mostly) may be far off and gains nothing: 23 right drives gained at most 1.09, a degree of pitch or
         yaw on a real one 1.14 and 1.25, two degrees of roll 1.10. And what fits one half of the frames best must make the other half
-        `confirmed` times better: of six frames, the outlines of a right drive have met 1.2 times the edge strength by chance.
+        `confirmed` times better: a turn that fits a few frames by chance does not. Of 280 right simulated drives of seven or nine
+        images two are warned of (without it, and by three of the images, 22), and all of 47 that were turned by 1.5 degrees.
         """
         found = self.offset()
         if found is None:
