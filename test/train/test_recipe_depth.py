@@ -385,5 +385,5 @@ def test_tensorboard_holds_curves_and_pictures(bag, tmp_path, monkeypatch):
 def test_extrinsics_that_look_wrong_are_a_warning_in_the_lineage(bag, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(recipe.EdgeAlignment, "warning", lambda self: f"turned, by {len(self.edges)} frames")
     recipe.train([bag], tmp_path / "m", config=TINY, budget=Budget(steps=1), batch=2)
-    assert model.load(tmp_path / "m").lineage["warnings"] == [f"bag {bag}: turned, by 1 frames"]
+    assert model.load(tmp_path / "m").lineage["warnings"] == [f"bag {bag}: turned, by 4 frames"]
     assert f"warning: bag {bag}: turned" in capsys.readouterr().err
