@@ -311,6 +311,7 @@ class Run:
 
 
 def ended(folder: Path, outcome: Outcome) -> Outcome:
+    """Writes into a run's folder how it ended, and lets its candidate and its stretches go."""
     with suppress(OSError):
         model.write_atomically(folder / "outcome.json", model.as_json({"kind": outcome.kind, "sentence": outcome.sentence}))
         for name in ("candidate", "held"):

@@ -48,7 +48,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, c
         config = replace(config, student=theirs)
     if _shapes(config.student, config.approximation) != _shapes(theirs, config.approximation):
         raise BadInput(f"--teacher {teacher}: it was made for {theirs}, the configuration asks for {config.student}")
-    teaching = Teaching(network, compiled=config.fit.compile)
+    teaching = Teaching(network, compiled=config.fit.compile, keep_gb=config.approximation.keep_gb)
     sha = model.sha256(taught.weights("depth"))
     recipe = depth.Recipe(
         lambda networks, data, config: terms(networks, data, config, teaching),
@@ -64,13 +64,14 @@ class Teaching:
     """A frozen teacher, on the device of what it is shown; under autocast it computes as the student does. compiled: by torch.compile.
 
     What it says of a view that will come again (`samples.views`) is kept, as float16 in the machine's memory: 1.3 MB for the shipped
-    student at 128x416. From the second time on a step costs what it costs without a teacher.
+    student at 128x416, `keep_gb` in all. From the second time on a step costs what it costs without a teacher.
     """
 
-    def __init__(self, teacher: Teacher, *, compiled: bool = False) -> None:
+    def __init__(self, teacher: Teacher, *, compiled: bool = False, keep_gb: float = 8.0) -> None:
         self.teacher = teacher.requires_grad_(False).eval()
         self._bridged = compiled_pass(teacher, teacher.bridged) if compiled else teacher.bridged
         self.kept: dict[tuple[int, ...], Stages] = {}
+        self._room = keep_gb * 1e9
 
     @torch.no_grad()
     def __call__(self, image: Tensor, view: Tensor | None = None) -> Stages:
@@ -78,14 +79,17 @@ class Teaching:
         if view is None:
             return self._say(image)
         views = [tuple(each) for each in view.tolist()]
-        if not all(each in self.kept for each in views):
+        words = [self.kept[each] for each in views if each in self.kept]
+        if len(words) < len(views):
             said = self._say(image)
-            for place, each in enumerate(views):
-                encoded, decoded, depths = ([x[place].to("cpu", torch.float16) for x in maps] for maps in said)
-                self.kept[each] = encoded, decoded, depths
-        kept = [self.kept[each] for each in views]
+            words = [_one(said, place) for place in range(len(views))]
+            for each, word in zip(views, words, strict=True):
+                size = sum(x.nbytes for maps in word for x in maps)
+                if each not in self.kept and size <= self._room:
+                    self.kept[each] = word
+                    self._room -= size
         encoded, decoded, depths = ([torch.stack(maps).to(image) for maps in zip(*stages, strict=True)]
-                                    for stages in zip(*kept, strict=True))
+                                    for stages in zip(*words, strict=True))
         return encoded, decoded, depths
 
     def _say(self, image: Tensor) -> Stages:
@@ -101,6 +105,12 @@ class Teaching:
     def _follow(self, image: Tensor) -> None:
         if home(self.teacher) != image.device:
             self.teacher.to(image.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _one(said: Stages, place: int) -> Stages:
+    """What is said of one image of a batch, as it is kept."""
+    encoded, decoded, depths = ([x[place].to("cpu", torch.float16) for x in maps] for maps in said)
+    return encoded, decoded, depths
 
 
 class _Watched(nn.Module):

@@ -143,6 +143,11 @@ def test_what_the_teacher_says_of_a_view_is_asked_once(taught):
         for x, y, z in zip(maps, same, true, strict=True):
             assert torch.equal(x[order], y) and x.dtype == torch.float32
             assert torch.allclose(x, z, rtol=1e-3, atol=1e-3)
+    full = student.Teaching(teaching.teacher, keep_gb=1e-9)
+    asked.clear()
+    again = [full(first["image"], first["view"]) for _ in range(2)]
+    assert len(asked) == 2 and not full.kept, "where there is no room it is asked again, and says the same"
+    assert all(torch.equal(x, y) for said in again for maps, kept in zip(said, word, strict=True) for x, y in zip(maps, kept, strict=True))
     with pytest.raises(BadInput, match=r"approximation\.mixed: wanted 0 with samples\.views"):
         replace(STUDENT, samples=replace(STUDENT.samples, views=2), approximation=student.ApproximationConfig(mixed=0.5))
 
