@@ -21,7 +21,7 @@ Infer = Callable[..., dict[str, np.ndarray]]
 @dataclass(frozen=True)
 class Config:
     """Attributes:
-    min_confidence: paint that is less sure to be paint is background; below 0.5 nothing is, for that is not named paint.
+    min_confidence: paint of less confidence is background; 0.5 keeps all that is named paint.
     least_px: smaller pieces are no markings.
     reach_m: farther markings are given in the image alone.
     ground_z_m: height of the road over the body's origin, for a road that neither depth nor scan shows.

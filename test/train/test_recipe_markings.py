@@ -23,7 +23,6 @@ from depth_perception.train import markings
 from depth_perception.train.branches import Branches
 from depth_perception.train.fit import FitConfig
 from depth_perception.train.marked import labelled, unlabelled
-from depth_perception.train.marking_teacher import new_teacher
 from depth_perception.train.marking_terms import chosen, terms
 from depth_perception.train.markings import Budget, Config
 from depth_perception.train.overrides import from_yaml
@@ -238,68 +237,6 @@ def test_rare_classes_are_taken_back_to_how_often_roads_have_them():
     found = markings.corrected(net, source, batches, 1.0).last.bias.detach() - before
     np.testing.assert_allclose(found[[0, 1, 4]], np.log(roads[[0, 1, 4]] / views[[0, 1, 4]]), rtol=1e-4, atol=1e-6)
     assert found[3] == found[5] == 0, "of what nobody showed nothing is known"
-
-
-def test_gamma_climbs_and_source_only_has_no_second_branch():
-    assert [round(TINY.mmd_at(step), 3) for step in (0, 4, 400)] == [0.0, 0.5, 0.5]
-    assert 0 < TINY.mmd_at(1) < TINY.mmd_at(2) < 0.5
-    config, networks, branches = parts("source")
-    losses = terms(networks, batch()(0), config, step=9, branches=branches, weights=torch.ones(7))
-    assert set(losses) == {"cross_entropy", "lovasz"}
-
-
-def test_options_beyond_the_text_are_terms_of_their_own():
-    config, networks, branches = parts("siamese")
-    config = replace(config, entropy=0.1, pseudo=0.1, sure=0.5)
-    losses = terms(networks, batch()(0), config, step=9, branches=branches, weights=torch.ones(7))
-    assert set(losses) == {"cross_entropy", "lovasz", "mmd", "entropy", "pseudo"}
-    assert all(torch.isfinite(loss) for loss in losses.values())
-
-
-@pytest.mark.parametrize(("painted", "of_paint"), [(8, 6), (3, 3), (0, 0)])
-def test_paint_is_half_of_what_is_compared_and_no_pixel_meets_itself(painted, of_paint):
-    features = torch.arange(32.0).view(1, 1, 4, 8)
-    paint = features[:, 0] < painted
-    of, rest = chosen(features, paint=paint, count=12, balanced=True, generator=torch.Generator().manual_seed(0))
-    drawn = torch.cat([of, rest])[:, 0]
-    assert len(of) == of_paint and (of < painted).all() and (rest >= painted).all()
-    assert len(drawn) == len(drawn.unique()) == (of_paint + 6 if painted else 12)
-    (anywhere,) = chosen(features, paint=paint, count=40, balanced=False, generator=torch.Generator())
-    assert len(anywhere.unique()) == 32
-
-
-def test_apart_paint_is_compared_with_paint_and_the_rest_with_the_rest():
-    data, (config, networks, branches) = batch()(0), parts("siamese")
-    config, found = replace(config, lovasz=0.0, ramp=0, mmd=1.0), {}
-    for apart in (False, True):
-        losses = terms(networks, data, replace(config, apart=apart), step=3, branches=branches, weights=torch.ones(7))
-        found[apart] = float(losses["mmd"].detach())
-    answers = branches(networks["markings"], data["image"], data["target"])
-    generator, small = torch.Generator().manual_seed(3), data["labels"][:, ::2, ::2]
-    ours = chosen(answers[0][1], paint=(small > 0) & (small != IGNORE), count=64, balanced=True, generator=generator)
-    others = chosen(answers[1][1], paint=answers[1][0].argmax(1) > 0, count=64, balanced=True, generator=generator)
-    assert found[False] == pytest.approx(float(discrepancy(torch.cat(ours), torch.cat(others)).detach()), rel=1e-4)
-    each = [float(discrepancy(a, b).detach()) for a, b in zip(ours, others, strict=True)]
-    assert found[True] == pytest.approx(sum(each) / 2, rel=1e-4) and found[True] != pytest.approx(found[False], rel=0.05)
-
-
-def test_the_teacher_follows_the_weights_and_names_what_it_sees_without_recolouring():
-    data, (config, networks, branches) = batch(target_look=1.0)(0), parts("siamese")
-    assert data["plain"].shape == data["target"].shape and not torch.equal(data["plain"], data["target"])
-    config = replace(config, lovasz=0.0, mmd=0.0, ramp=0, pseudo=1.0, sure=0.0, teacher=0.5, views=replace(VIEWS, target_look=1.0))
-    networks["teacher"] = new_teacher(networks["markings"])
-    old, name = networks["teacher"].last.weight.clone(), "last.weight"
-    with torch.no_grad():
-        networks["markings"].get_parameter(name).add_(1.0)
-    losses = terms(networks, data, config, step=9, branches=branches, weights=torch.ones(7))
-    torch.testing.assert_close(networks["teacher"].last.weight, old + 0.5)
-    networks["teacher"].eval()
-    with torch.no_grad():
-        names = networks["teacher"](data["plain"]).argmax(1)
-    answered = branches(networks["markings"], data["image"], data["target"])[1][0]
-    assert float(losses["pseudo"].detach()) == pytest.approx(float(torch.nn.functional.cross_entropy(answered, names).detach()), rel=1e-3)
-    losses["pseudo"].backward()
-    assert all(parameter.grad is None for parameter in networks["teacher"].parameters())
 
 
 def test_a_taught_training_is_repeatable_and_ends_without_its_teacher(roads, tmp_path):
