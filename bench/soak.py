@@ -6,7 +6,8 @@ A drive is played over and over by a process of its own, over real DDS on the lo
 are sent, each with its CameraInfo, and scans at a third of their rate, best effort, as drivers send them. Every minute the camera is silent
 for a while, then the LiDAR, and twice a parameter is changed. The `drive` node runs in a second process, and this one, a third, listens to
 everything it says: a frame's latency is the time from its image's stamp to the arrival of its depth. An image whose depth never came is a
-drop.
+drop. A latency that rises may be the machine's: the camera's process measures, while the camera is silent, how long a fixed piece of work
+takes, the yardstick.
 
 RSS, CPU seconds, threads and file descriptors are the node's own, read once a second. The slope of RSS is the median of the slopes between
 any two moments after the warm-up (Theil and Sen). In ten minutes one step of an image's buffer is megabytes an hour, so the rise itself is
@@ -33,10 +34,10 @@ import numpy as np
 from bench.soak_drive import looked_at, running
 from bench.soak_figures import (
     MOST_MB_PER_CYCLE,
+    at_both_ends,
     by_minute,
     memory_over_time,
     of_process,
-    part_p99,
     percentile,
     slope,
     verdict,
@@ -85,9 +86,12 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
         arrived, ages = np.array(observer.depth_stamps, np.int64), np.array(observer.depth_ages_ms)
         engine = float(np.median([row["engine"] for row in observer.latencies])) if observer.latencies else float("nan")
     sent = np.array(car["images"], np.int64)
-    rows = by_minute(sent, arrived, ages, seen, begun_ns=car["begun_ns"], minute_s=minute_s)
+    yardstick = np.array(car["yardstick"]).reshape(-1, 2)
+    rows = by_minute(sent, arrived, ages, seen, yardstick, begun_ns=car["begun_ns"], minute_s=minute_s)
     warm = warmed_up(len(rows))
-    p99 = part_p99(arrived, ages, begun_ns=car["begun_ns"], minute_s=minute_s, minutes=len(rows), warm_up=warm)
+    course = {"begun_ns": car["begun_ns"], "minute_s": minute_s, "minutes": len(rows), "warm_up": warm}
+    p99 = at_both_ends(arrived, ages, 99, **course)
+    lengths = at_both_ends(yardstick[:, 0], yardstick[:, 1], 50, **course)
     summary = {
         "sent": len(sent), "scans": car["scans"], "unanswered": int(sum(row["unanswered"] for row in rows)),
         "dropped_by_node": int(status.get("dropped", 0)), "skipped_by_node": int(status.get("skipped", 0)),
@@ -95,6 +99,7 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
         "changes": changes, "changes_taken": sum(answer.done() and answer.result().results[0].successful for answer in answers),
         "latency_ms_p50": percentile(ages, 50), "latency_ms_p99": percentile(ages, 99), "engine_ms_p50": round(engine, 3),
         "warm_up_minutes": warm, "p99_ms_begin": p99[0], "p99_ms_end": p99[1],
+        "yardstick_ms_begin": lengths[0], "yardstick_ms_end": lengths[1],
         **of_process(seen, warm_ns=car["begun_ns"] + round(warm * minute_s * 1e9)),
     }
     return {"results": rows, "summary": summary, "verdict": verdict(summary),
@@ -150,11 +155,12 @@ def sentences(made: dict[str, Any]) -> list[str]:
     """The results for reading."""
     lines = []
     if run := made.get("summary"):
-        lines.append("minute   sent  unanswered  rate Hz  latency p50/p99 ms  CPU s  RSS MB")
-        lines += ["{minute:6d} {sent:6d} {unanswered:11d} {rate_hz:8.2f} {latency_ms_p50:11.2f} /{latency_ms_p99:6.2f} {cpu_s:6.1f}"
-                  " {rss_mb:7.1f}".format(**row) for row in made["results"]]
+        lines.append("minute   sent  unanswered  rate Hz  latency p50/p99 ms  yardstick ms  CPU s  RSS MB")
+        lines += ["{minute:6d} {sent:6d} {unanswered:11d} {rate_hz:8.2f} {latency_ms_p50:11.2f} /{latency_ms_p99:6.2f} {yardstick_ms:13.2f}"
+                  " {cpu_s:6.1f} {rss_mb:7.1f}".format(**row) for row in made["results"]]
         lines.append("{unanswered} of {sent} images without an answer; RSS {rss_rise_mb:+.2f} MB, {rss_mb_per_h:+.2f} MB/h; p99 "
-                     "{p99_ms_begin:.2f} ms at the beginning, {p99_ms_end:.2f} ms at the end; {cpu_share:.2f} of a core".format(**run))
+                     "{p99_ms_begin:.2f} ms at the beginning, {p99_ms_end:.2f} ms at the end (the yardstick {yardstick_ms_begin:.2f} and "
+                     "{yardstick_ms_end:.2f} ms); {cpu_share:.2f} of a core".format(**run))
     if run := made.get("cycles", {}).get("summary"):
         lines.append("{cycles} cycles: {mb_per_cycle:+.3f} MB a cycle; after the first one, the warm-up and the last one: RSS {rss_mb} MB, "
                      "{threads} threads, {files} files".format(**run))

@@ -18,10 +18,19 @@ CAMERA_SILENT, LIDAR_SILENT = (0.30, 0.38), (0.60, 0.70)
 SETTLE_S = 1.0
 
 
-def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path) -> None:
-    """The sensors; writes {"images": [stamp ns], "scans", "begun_ns", "late_ms_p99"} when it ends, and stays until SIGINT.
+def yardstick(values: np.ndarray) -> float:
+    """How long the same few milliseconds of work take now, ms: a machine whose speed wanders makes a node's latency wander as well."""
+    begun = time.perf_counter()
+    np.sort(values)
+    return (time.perf_counter() - begun) * 1e3
 
-    minute_s: how long a minute is, in whose course the sensors fall silent; 0: they never do.
+
+def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path) -> None:
+    """The sensors; writes {"images": [stamp ns], "scans", "begun_ns", "late_ms_p99", "yardstick": [[ns, ms]]} when it ends, and
+    stays until SIGINT.
+
+    minute_s: how long a minute is, in whose course the sensors fall silent; 0: they never do. While the camera is silent the yardstick is
+    laid to the machine instead, as often as images would come.
     """
     import rclpy
     from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -50,7 +59,8 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
     while not interrupt.came and not all(publisher.get_subscription_count() for publisher in publishers.values()):
         time.sleep(0.05)
     time.sleep(SETTLE_S)  # the node may have met us before we have met it
-    stamps, late, scans, number = [], [], 0, 0
+    stamps, late, scans, number, lengths = [], [], 0, 0, []
+    values = np.random.default_rng(0).random(60_000)
     begun, begun_ns = time.monotonic(), time.time_ns()
     while not interrupt.came and (due := number / rate) < seconds:
         time.sleep(max(begun + due - time.monotonic(), 0))
@@ -71,8 +81,11 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
             send("image", number, now_ns)
             stamps.append(now_ns)
             late.append((time.monotonic() - begun - due) * 1e3)
+        else:
+            lengths.append([now_ns, yardstick(values)])
         number += 1
-    report.write_text(json.dumps({"images": stamps, "scans": scans, "begun_ns": begun_ns, "late_ms_p99": float(np.percentile(late, 99))}))
+    report.write_text(json.dumps({"images": stamps, "scans": scans, "begun_ns": begun_ns, "late_ms_p99": float(np.percentile(late, 99)),
+                                  "yardstick": lengths}))
     while not interrupt.came:  # who stays is not missed: the last images are still on their way
         time.sleep(0.05)
     rclpy.try_shutdown()

@@ -25,18 +25,19 @@ def rise(mb: np.ndarray) -> float:
     return round(float(np.median(mb[-tenth:]) - np.median(mb[:tenth])), 3) if len(mb) else float("nan")
 
 
-def by_minute(sent: np.ndarray, arrived: np.ndarray, ages_ms: np.ndarray, seen: list[dict[str, float]], *, begun_ns: int, minute_s: float
-              ) -> list[dict[str, float]]:
-    """One row a minute: images sent, answered and not, their rate while the camera spoke, latency, and the node's CPU and memory.
+def by_minute(sent: np.ndarray, arrived: np.ndarray, ages_ms: np.ndarray, seen: list[dict[str, float]], yardstick: np.ndarray, *,
+              begun_ns: int, minute_s: float) -> list[dict[str, float]]:
+    """One row a minute: images sent, answered and not, their rate while the camera spoke, latency, the machine's yardstick, and the node's
+    CPU and memory.
 
     Args:
         sent, arrived: stamps of images and of depths, ns. ages_ms: of the latter, from stamp to arrival.
-        seen: what `looked_at` saw, with at_ns.
+        seen: what `looked_at` saw, with at_ns. yardstick: (N, 2) when, ns, and how long the same work took then, ms.
     """
     def number(stamps: np.ndarray) -> np.ndarray:
         return ((stamps - begun_ns) * 1e-9 // minute_s).astype(int)
 
-    answered = np.isin(sent, arrived)
+    answered, measured = np.isin(sent, arrived), number(yardstick[:, 0])
     at = number(np.array([row["at_ns"] for row in seen], np.int64))
     rows = []
     for minute in range(int(number(sent).max(initial=-1)) + 1):
@@ -47,6 +48,7 @@ def by_minute(sent: np.ndarray, arrived: np.ndarray, ages_ms: np.ndarray, seen: 
         rows.append({"minute": minute, "sent": int(these.sum()), "unanswered": int((these & ~answered).sum()),
                      "rate_hz": round(float((these & answered).sum()) / spoke, 2) if spoke > 0 else float("nan"),
                      "latency_ms_p50": percentile(ages, 50), "latency_ms_p99": percentile(ages, 99),
+                     "yardstick_ms": percentile(yardstick[measured == minute, 1], 50),
                      "cpu_s": round(now[-1]["cpu_s"] - now[0]["cpu_s"], 2) if now else 0.0,
                      "rss_mb": round(float(np.median([row["rss_mb"] for row in now])), 2) if now else float("nan")})
     return rows
@@ -79,13 +81,12 @@ def warmed_up(minutes: int) -> int:
     return min(max(minutes // 10, 1), minutes - 1)
 
 
-def part_p99(arrived: np.ndarray, ages_ms: np.ndarray, *, begun_ns: int, minute_s: float, minutes: int, warm_up: int
-             ) -> tuple[float, float]:
-    """p99 of the first and of the last fifth of what came after the warm-up: a minute alone has too few for its hundredth part."""
-    minute = (arrived - begun_ns) * 1e-9 / minute_s
+def at_both_ends(when: np.ndarray, values: np.ndarray, p: float, *, begun_ns: int, minute_s: float, minutes: int, warm_up: int
+                 ) -> tuple[float, float]:
+    """A percentile of the first and of the last fifth of what came after the warm-up: a minute alone has too few for its hundredth part."""
+    minute = (when - begun_ns) * 1e-9 / minute_s
     length = max((minutes - warm_up) / 5, 1)
-    return (percentile(ages_ms[(minute >= warm_up) & (minute < warm_up + length)], 99),
-            percentile(ages_ms[minute >= minutes - length], 99))
+    return (percentile(values[(minute >= warm_up) & (minute < warm_up + length)], p), percentile(values[minute >= minutes - length], p))
 
 
 def verdict(summary: dict[str, Any]) -> dict[str, bool]:

@@ -21,6 +21,7 @@ def test_sensors_fall_silent_and_return_and_every_image_is_answered(short_bag, t
     assert summary["skipped_by_node"] == 0
     assert summary["changes_taken"] == summary["changes"] >= 3
     assert all(row["sent"] - row["unanswered"] > 18 and row["latency_ms_p50"] > 0 and row["rss_mb"] > 50 for row in minutes)
+    assert all(row["yardstick_ms"] > 0 for row in minutes)
     assert set(made["verdict"]) == {"no drops", "RSS grows by less than 1 MB/h", "p99 at the end within 10 % of the beginning",
                                     "every change was taken", "no thread or file left open"}
     said = soak.sentences(made)

@@ -22,7 +22,8 @@ def test_the_slope_is_not_moved_by_steps_and_outliers():
 def rows(sent_s, arrived_s, ages_ms):
     sent, arrived = (np.array([round(at * SECOND) for at in times], np.int64) for times in (sent_s, arrived_s))
     seen = [{"at_ns": at * SECOND, "cpu_s": 0.5 * at, "rss_mb": 200.0 + at, "threads": 3, "files": 9} for at in range(20)]
-    return soak_figures.by_minute(sent, arrived, np.array(ages_ms), seen, begun_ns=0, minute_s=10.0)
+    yardstick = np.array([[3e9, 2.0], [4e9, 2.5], [5e9, 9.0]])
+    return soak_figures.by_minute(sent, arrived, np.array(ages_ms), seen, yardstick, begun_ns=0, minute_s=10.0)
 
 
 def test_an_image_without_a_depth_counts_in_its_own_minute():
@@ -33,6 +34,7 @@ def test_an_image_without_a_depth_counts_in_its_own_minute():
     assert (first["latency_ms_p50"], second["latency_ms_p50"]) == (2.0, 25.0)
     assert (first["cpu_s"], second["cpu_s"]) == (4.5, 4.5)
     assert (first["rss_mb"], second["rss_mb"]) == (204.5, 214.5)
+    assert first["yardstick_ms"] == 2.5 and np.isnan(second["yardstick_ms"]), "measured in the first minute alone"
     assert first["rate_hz"] == 2.0, "three in a second and a half"
     assert second["rate_hz"] == 1.6, "four in the two and a half seconds that the camera spoke"
 
@@ -65,5 +67,5 @@ def test_beginning_and_end_are_fifths_after_the_warm_up():
     arrived = np.arange(600, dtype=np.int64) * SECOND // 10 * 10  # one a second, ten minutes
     ages = np.where(arrived < 60 * SECOND, 100.0, np.where(arrived < 168 * SECOND, 5.0, np.where(arrived >= 492 * SECOND, 7.0, 50.0)))
     assert soak_figures.warmed_up(10) == 1
-    assert soak_figures.part_p99(arrived, ages, begun_ns=0, minute_s=60.0, minutes=10, warm_up=1) == (5.0, 7.0)
+    assert soak_figures.at_both_ends(arrived, ages, 99, begun_ns=0, minute_s=60.0, minutes=10, warm_up=1) == (5.0, 7.0)
     assert (soak_figures.warmed_up(60), soak_figures.warmed_up(2), soak_figures.warmed_up(1)) == (6, 1, 0)
