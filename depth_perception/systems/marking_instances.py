@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ from depth_perception.systems.odometry import T_BODY_OPTICAL
 STRIP_M, PAINT_M = 12.0, 16.0  # how far ahead the car's strip of road, and how far paint, tells the road's plane
 FIT_ROWS = 96  # a plane needs no more of a depth image
 
+Piece = list[tuple[np.ndarray, np.ndarray]]  # rings as of polygons.contours: corners, and the pixels that they grew from
+
 
 @dataclass(frozen=True, eq=False)
 class Instance:
@@ -25,7 +27,8 @@ class Instance:
         kind: class id, see marking_classes.CLASSES. confidence: mean over its pixels, 0..1.
         pixels: rings (N, 2) float64 x, y on the pixels' edges, the outer one first, then holes.
         box_px: x, y of the corner, width, height, pixels.
-        ground: the same rings as (N, 3) float64 metres on the road, body frame; None where it reaches beyond the range.
+        ground: rings (N, 3) float64 metres on the road, body frame, the outer one first; of a marking that reaches beyond the range what
+            lies within, its largest piece first; None where nothing does.
         centre, size, yaw: the smallest rectangle around `ground` seen from above: (2,) metres, (2,) length and width, radians.
         area_m2: on the ground; NaN without `ground`.
         odom: `ground` in the odometry frame; None without a pose.
@@ -123,6 +126,7 @@ def instances(
         depth: (H, W) metres; where there is any, it places a pixel, and the plane only says how the road slopes. Without: the plane places.
         least_px: smaller pieces are noise. reach_m: farther from the camera than this, along its axis, nothing is placed.
     """
+    far = _beyond(calibration, plane, depth, reach_m)
     found = []
     for kind in range(1, len(CLASSES)):
         of_kind = (mask == kind).view(np.uint8)
@@ -130,47 +134,77 @@ def instances(
         if width == 0:
             continue
         pieces = polygons.contours(of_kind[y : y + height, x : x + width])
-        of_this = [_instance(kind, piece, (x, y), of_kind, confidence) for piece in pieces if _large(piece, least_px)]
-        found += [(one, sources) for one, sources in of_this]
-    placed = [_placed(one, sources, calibration, plane, depth, T_odom_base, reach_m) for one, sources in found]
-    return sorted(placed, key=lambda one: (one.kind, -polygons.area(one.pixels)))
+        for piece in pieces:
+            if _large(piece, least_px):
+                one, inner = _instance(kind, piece, (x, y), of_kind, confidence)
+                near = _within(_moved(piece, (x, y)), inner, far[_window(one.box_px)], one.box_px[:2], least_px)
+                found.append(_placed(one, near, calibration, plane, depth, T_odom_base))
+    return sorted(found, key=lambda one: (one.kind, -polygons.area(one.pixels)))
 
 
-def _large(piece: list[tuple[np.ndarray, np.ndarray]], least_px: int) -> bool:
+def _large(piece: Piece, least_px: int) -> bool:
     return polygons.area([corners for corners, _ in piece]) >= least_px
 
 
+def _window(box_px: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    x, y, width, height = box_px
+    return slice(y, y + height), slice(x, x + width)
+
+
 def _instance(
-    kind: int, piece: list[tuple[np.ndarray, np.ndarray]], corner: tuple[int, int], of_kind: np.ndarray, confidence: np.ndarray
-) -> tuple[Instance, list[np.ndarray]]:
+    kind: int, piece: Piece, corner: tuple[int, int], of_kind: np.ndarray, confidence: np.ndarray
+) -> tuple[Instance, np.ndarray]:
+    """A piece in the image, and (height, width) uint8, its pixels within its box."""
     rings = tuple(corners + corner for corners, _ in piece)
-    sources = [pixels + corner for _, pixels in piece]
-    low, high = sources[0].min(0), sources[0].max(0) + 1
-    window = slice(low[1], high[1]), slice(low[0], high[0])
-    inner = np.zeros((high - low)[::-1], np.uint8)
-    cv2.drawContours(inner, [(pixels - low).astype(np.int32) for pixels in sources[:1]], -1, 1, cv2.FILLED)
-    mean = cv2.mean(confidence[window], inner & of_kind[window])[0]
+    sources = piece[0][1] + corner
+    low, high = sources.min(0), sources.max(0) + 1
     x, y, width, height = (int(v) for v in (*low, *(high - low)))
-    return Instance(kind, float(mean), rings, (x, y, width, height)), sources
+    box = (x, y, width, height)
+    inner = np.zeros((height, width), np.uint8)
+    cv2.drawContours(inner, [(sources - low).astype(np.int32)], -1, 1, cv2.FILLED)
+    inner &= of_kind[_window(box)]
+    return Instance(kind, float(cv2.mean(confidence[_window(box)], inner)[0]), rings, box), inner
+
+
+def _beyond(calibration: Calibration, plane: np.ndarray, depth: np.ndarray | None, reach_m: float) -> np.ndarray:
+    """(H, W) bool: where the road is farther than `reach_m`, along the camera's axis, or no road is."""
+    K = calibration.K
+    u = (np.arange(calibration.width) - K[0, 2]) / K[0, 0]
+    v = (np.arange(calibration.height) - K[1, 2]) / K[1, 1]
+    far = (plane[0] * u)[None] + (plane[1] * v + plane[2])[:, None] <= 1 / reach_m
+    return far if depth is None else far | (depth >= reach_m)
+
+
+def _within(rings: Piece, inner: np.ndarray, far: np.ndarray, corner: tuple[int, int], least_px: int) -> Piece:
+    """What of a piece lies in reach, its largest part first: the piece itself where all of it does."""
+    if not (far & (inner > 0)).any():
+        return rings
+    parts = [part for part in polygons.contours(np.where(far, 0, inner).astype(np.uint8)) if _large(part, least_px)]
+    parts.sort(key=lambda part: -polygons.area([corners for corners, _ in part]))
+    return [ring for part in parts for ring in _moved(part, corner)]
+
+
+def _moved(piece: Piece, corner: tuple[int, int]) -> Piece:
+    """What was found in a window, in the image."""
+    return [(corners + corner, pixels + corner) for corners, pixels in piece]
 
 
 def _placed(
     one: Instance,
-    sources: list[np.ndarray],
+    rings: Piece,
     calibration: Calibration,
     plane: np.ndarray,
     depth: np.ndarray | None,
     T_odom_base: np.ndarray | None,
-    reach_m: float,
 ) -> Instance:
-    rings = [on_ground(ring, calibration, plane, depth, at) for ring, at in zip(one.pixels, sources, strict=True)]
-    if not all(np.isfinite(ring).all() and (ring[:, 2] < reach_m).all() for ring in rings):
+    """rings: what of it is to be placed."""
+    on_road = [on_ground(corners, calibration, plane, depth, pixels) for corners, pixels in rings]
+    if not on_road or not all(np.isfinite(ring).all() for ring in on_road):
         return one
-    ground = tuple(pose.transform(body_of(calibration), ring) for ring in rings)
+    ground = tuple(pose.transform(body_of(calibration), ring) for ring in on_road)
     centre, size, yaw = polygons.smallest_box(ground[0][:, :2])
     odom = None if T_odom_base is None else tuple(pose.transform(T_odom_base, ring) for ring in ground)
-    area = abs(polygons.area(ground))
-    return Instance(one.kind, one.confidence, one.pixels, one.box_px, ground, centre, size, yaw, area, odom)
+    return replace(one, ground=ground, centre=centre, size=size, yaw=yaw, area_m2=abs(polygons.area(ground)), odom=odom)
 
 
 def on_ground(

@@ -8,11 +8,12 @@ from typing import Any
 from depth_perception.train.fit import FREE
 
 
-def identity(origin: dict[str, Any], config: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """origin: the lineage, whose bags count by content. config: a recipe's, all but what of `fit` is FREE. options: --name: value."""
+def identity(origin: dict[str, Any], config: Any, options: dict[str, Any], *, bags: str = "--bag") -> dict[str, Any]:
+    """origin: the lineage, whose bags count by content. config: a recipe's, all but what of `fit` is FREE. options: --name: value.
+    bags: the option that names the bags."""
     asked = asdict(config)
     asked["fit"] = {name: value for name, value in asked["fit"].items() if name not in FREE}
-    return {"--bag": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], **options, **_named(asked, "the configuration's ")}
+    return {bags: [[bag["name"], bag["sha256"]] for bag in origin["bags"]], **options, **_named(asked, "the configuration's ")}
 
 
 def _named(asked: dict[str, Any], of: str) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from depth_perception.systems import markings_input
 from depth_perception.systems.marking_classes import CLASSES
 from depth_perception.systems.palette import Palette
 from depth_perception.train.branches import Branches
-from depth_perception.train.fit import FREE, Budget, History, fit
+from depth_perception.train.fit import Budget, History, fit
+from depth_perception.train.identity import identity
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.marked import TRUTH, Marked, labelled, unlabelled
@@ -68,14 +69,11 @@ def train(source: Sequence[str | Path], target: Sequence[str | Path], out: str |
     balance = class_weights(ours.frequencies(len(CLASSES)), config.balance)
     bags = [*source, *(() if config.mode == "source" else target)]
     origin = lineage(bags, command)
-    asked = asdict(config)
-    asked["fit"] = {name: value for name, value in asked["fit"].items() if name not in FREE}
-    identity = {"--source and --target": [[bag["name"], bag["sha256"]] for bag in origin["bags"]], "--batch": batch,
-                "--init": init and model.sha256(Path(init) / "markings.safetensors"),
-                **{f"the configuration's {name}": value for name, value in asked.items()}}
+    options = {"--batch": batch, "--init": init and model.sha256(Path(init) / "markings.safetensors")}
+    same = identity(origin, config, options, bags="--source and --target")
     networks = nn.ModuleDict({"markings": network, **({"teacher": new_teacher(network)} if config.teacher else {})})
     history = fit(networks, lambda step, data: terms(networks, data, config, step=step, branches=branches, weights=balance, seed=seed),
-                  batches, out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=identity,
+                  batches, out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=same,
                   logbook=lambda step: Logbook(out / "tensorboard", step=step))
     origin |= {"seed": seed, "batch": batch, "mode": config.mode, "init": init and str(init), "pictures": len(ours.images),
                "target_pictures": 0 if theirs is None else len(theirs.images)}

@@ -8,7 +8,7 @@ from depth_perception.frame import BadInput, Calibration, Frame
 from depth_perception.geometry import camera, pose
 from depth_perception.geometry.grid import Grid
 from depth_perception.systems import marking_instances
-from depth_perception.systems.marking_classes import CLASSES, DASHED, STOP, ZEBRA
+from depth_perception.systems.marking_classes import CLASSES, DASHED, SOLID, STOP, ZEBRA
 from depth_perception.systems.markings import Config, Markings
 from depth_perception.systems.odometry import T_BODY_OPTICAL
 
@@ -100,6 +100,18 @@ def test_far_and_tiny_pieces():
     mask[300, 600:605] = STOP
     (far,) = given_system().given(blank(LARGE), mask, depth=depth).instances
     assert far.kind == DASHED and far.ground is None and np.isnan(far.area_m2)
+
+
+@pytest.mark.parametrize("with_depth", [True, False])
+def test_of_a_line_beyond_the_reach_what_is_near_is_placed(with_depth):
+    mask, depth = painted(LARGE, (SOLID, 7.0, 70.0, 1.0, 1.2))
+    (one,) = given_system().given(blank(LARGE), mask, depth=depth if with_depth else None).instances
+    assert one.ground is not None and one.box_px[1] < 200, "in the image it is whole"
+    along = np.concatenate(one.ground)[:, 0]
+    camera_x = marking_instances.body_of(LARGE)[0, 3]
+    assert along.min() == pytest.approx(7.0, abs=0.3) and 38.0 < along.max() - camera_x <= 41.0
+    assert one.size[0] == pytest.approx(along.max() - along.min(), abs=0.5)
+    assert one.area_m2 == pytest.approx(0.2 * one.size[0], rel=0.25)
 
 
 def test_step_asks_the_network_and_restores_its_answer():
