@@ -35,8 +35,9 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from torch import Tensor
 
+from bench.image_size import image_size
 from depth_perception.bag import FrameReader
-from depth_perception.frame import Calibration
+from depth_perception.frame import BadInput, Calibration
 from depth_perception.memory import keep_freed_memory
 from depth_perception.samples import Batches, Drives, SampleConfig, held_out
 
@@ -144,7 +145,7 @@ def race(bag: str, *, height: int, width: int, batch: int, rounds: int, epochs: 
     drives = read()
     windows = len(drives.held_out)
     if not windows:
-        raise SystemExit(f"--bag: wanted a longer drive, {bag} has {len(drives.windows)} windows")
+        raise BadInput(f"--bag: wanted a longer drive, {bag} has {len(drives.windows)} windows")
     found = [differences(a, b) for a, b in zip(cut(), looped(), strict=True)]
     augmented = Batches(drives, height=height, width=width, batch=batch, seed=0)
     drives.windows = drives.held_out  # training's batches of the same windows
@@ -189,7 +190,7 @@ def main() -> int:
     """Runs, prints, writes the JSON. 0: everything that was wanted held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bag", help="default: a simulated drive, made under --out")
-    parser.add_argument("--size", default="416x128", metavar="WxH")
+    parser.add_argument("--size", type=image_size, default="416x128", metavar="WxH")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=100, help="of a training, for the ratio altogether")
@@ -222,4 +223,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BadInput as error:
+        print(f"batches: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -40,6 +40,7 @@ from typing import Any
 import psutil
 
 from bench import chain_table
+from bench.image_size import image_size
 from depth_perception import model as models
 from depth_perception.frame import BadInput
 from depth_perception.model import as_json, write_atomically
@@ -233,18 +234,11 @@ def figures(sent: dict[str, Any], arrivals: dict[str, int], stages: dict[str, di
     }
 
 
-def _size(word: str) -> str:
-    width, _, height = word.partition("x")
-    if not (width.isdigit() and height.isdigit() and 16 <= int(width) <= 8192 and 16 <= int(height) <= 8192):
-        raise argparse.ArgumentTypeError(f"wanted WIDTHxHEIGHT, such as 1242x375, got {word!r}")
-    return word
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs all rows and writes chain.json after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 30.0, 60.0], metavar="HZ")
-    parser.add_argument("--sizes", type=_size, nargs="+", default=["1242x375", "1920x1080"], metavar="WIDTHxHEIGHT")
+    parser.add_argument("--sizes", type=image_size, nargs="+", default=["1242x375", "1920x1080"], metavar="WIDTHxHEIGHT")
     parser.add_argument("--seconds", type=float, default=18.0, help="measured, of each row")
     parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO[:4]))
     parser.add_argument("--clouds", action="store_true", help="a LiDAR of 120 k points at 10 Hz beside the camera")

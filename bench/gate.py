@@ -2,11 +2,12 @@
 
     python -m bench.gate out/bench/chain.json
 
-A time says how fast a machine is; a ratio to what runs beside it on the same machine says what we do. Exit code 2 and one sentence for
-each bound that is broken.
+A time says how fast a machine is; a ratio to what runs beside it on the same machine says what we do. One sentence for each bound that is
+broken. Exit code 3: a floor is, which is a regression; 2: targets alone, or a file that cannot be read.
 
 gate.json: `ratios`: at that rate and size, a figure of `than` (a tutorial's node) over ours must be `at_least` so much. `drops`: our
-drops over our images must be `at_most` so much. A bound whose rows the run does not have is broken.
+drops over our images must be `at_most` so much. These are targets, some of them missed so far. `floors` has both of what was reached
+already, two thirds of each ratio in docs/latency.md: the rest is a noisy machine's. A bound whose rows the run does not have is broken.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def broken(found: dict[str, Any], bounds: dict[str, Any]) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0: every bound holds. 2: not, and why."""
+    """0: every bound holds. 3: a floor does not; 2: targets alone do not; and why."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chain", nargs="?", default="out/bench/chain.json")
     parser.add_argument("--bounds", default=str(BOUNDS))
@@ -65,12 +66,14 @@ def main(argv: list[str] | None = None) -> int:
             print(f"gate: {path} cannot be read: {error}", file=sys.stderr)
             return 2
     found, bounds = read
-    said = broken(found, bounds)
-    for sentence in said:
+    floors = bounds.get("floors", {"ratios": [], "drops": []})
+    regressions = broken(found, floors)
+    missed = [sentence for sentence in broken(found, bounds) if sentence not in regressions]
+    for sentence in [*(f"regression: {each}" for each in regressions), *missed]:
         print(f"gate: {sentence}", file=sys.stderr)
-    if not said:
-        print(f"gate: all {len(bounds['ratios']) + len(bounds['drops'])} bounds hold")
-    return 2 if said else 0
+    if not regressions and not missed:
+        print(f"gate: all {sum(len(each[kind]) for each in (bounds, floors) for kind in ('ratios', 'drops'))} bounds hold")
+    return 3 if regressions else 2 if missed else 0
 
 
 if __name__ == "__main__":

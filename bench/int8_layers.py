@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -21,8 +22,10 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from bench.image_size import image_size
 from depth_perception import model as models
 from depth_perception.export import calibration, export, int8
+from depth_perception.frame import BadInput
 from depth_perception.model import as_json, write_atomically
 from depth_perception.report.bench import machine
 
@@ -81,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(models.shipped()))
     parser.add_argument("--bag", required=True)
-    parser.add_argument("--size", metavar="WxH")
+    parser.add_argument("--size", type=image_size, metavar="WxH")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json")
     args = parser.parse_args()
@@ -99,4 +102,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadInput as error:
+        print(f"int8_layers: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -14,6 +14,7 @@ MACs are counted in the graph: what its convolutions and matrix products multipl
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 import onnx
 import torch
 
+from bench.image_size import image_size
 from depth_perception.engine import Engine
 from depth_perception.export.driving_form import driving_form
 from depth_perception.export.onnx_file import Finest, write_onnx
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("--finest", nargs="*", type=int, default=[0, 1])
     parser.add_argument("--model", nargs="*", default=[], metavar="DIR")
     parser.add_argument("--peer", nargs="*", default=[], metavar="NAME=FILE")
-    parser.add_argument("--size", nargs="*", default=["416x128", "640x192"], metavar="WxH")
+    parser.add_argument("--size", nargs="*", type=image_size, default=["416x128", "640x192"], metavar="WxH")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json")
@@ -145,4 +147,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadInput as error:
+        print(f"latency: {error}", file=sys.stderr)
+        sys.exit(2)

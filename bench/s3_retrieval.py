@@ -4,9 +4,9 @@
 
 Each seed pretrains twice for the same time: on the images, and on blank ones. The second network knows where each target lies and nothing
 else; what it finds, it finds by position. Scored on the held drives, each by itself and all together: frames that have 256 targets, any two
-at least 1 m apart; top-1 and top-5; at random 1 of 256. Each drive is scored twice: as it is, and with every cloud turned by up to
-15 degrees and shifted by up to 5 m against its image, by a fixed draw per frame, where positions tell nothing. `--model` scores a model
-that is there already instead. What --out already has is not done again.
+at least 1 m apart, each in a cell of its own; top-1 and top-5; at random 1 of 256. Each drive is scored twice: as it is, and with every
+cloud turned by up to 15 degrees and shifted by up to 5 m against its image, by a fixed draw per frame, where positions tell nothing.
+`--model` scores a model that is there already instead. What --out already has is not done again.
 """
 
 from __future__ import annotations

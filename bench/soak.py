@@ -16,7 +16,8 @@ given as well; only an hour tells a step from a slope.
 Then a second node is taken through configure, activate, deactivate and cleanup by its lifecycle services, --cycles times; in each cycle it
 must answer an image.
 
-JSON: --out/soak.json. The exit code is 1 when the verdict is bad.
+JSON: --out/soak.json, written when the minutes are over and again after the cycles: a cycle that fails costs the cycles alone. The exit
+code is 1 when the verdict is bad, and 2 with one sentence for a bag that cannot be played.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from bench.soak_figures import (
     verdict,
     warmed_up,
 )
+from depth_perception.frame import BadInput
 from depth_perception.memory import spare_the_collector
 
 # At which shares of a minute one of these parameters is changed, to its second value and back.
@@ -164,12 +166,14 @@ def sentences(made: dict[str, Any]) -> list[str]:
     if run := made.get("cycles", {}).get("summary"):
         lines.append("{cycles} cycles: {mb_per_cycle:+.3f} MB a cycle; after the first one, the warm-up and the last one: RSS {rss_mb} MB, "
                      "{threads} threads, {files} files".format(**run))
+    if why := made.get("cycles", {}).get("error"):
+        lines.append(f"the cycles ended early: {why}")
     for name, held in (made.get("verdict", {}) | made.get("cycles", {}).get("verdict", {})).items():
         lines.append(f"{'held' if held else 'NOT HELD'}: {name}")
     return lines
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Runs, prints, writes the JSON. 0: everything that was wanted held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="0: only the cycles")
@@ -180,12 +184,14 @@ def main() -> int:
     parser.add_argument("--model", help="model directory (default: the shipped student)")
     parser.add_argument("--minute", type=float, default=60.0, metavar="S", help="how long a minute is, for a short trial")
     parser.add_argument("--out", default="out/bench")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    from depth_perception.bag import Bag
     from depth_perception.model import as_json, write_atomically
     from depth_perception.report.bench import machine
 
     out = Path(args.out)
     bag = args.bag or simulated(out)
+    Bag(bag)  # one that cannot be read is told now
     made: dict[str, Any] = {"name": "soak", **machine(), "bag": Path(bag).name, "rate_hz": args.rate, "minutes": args.minutes,
                             "systems": args.systems}
 
@@ -194,8 +200,12 @@ def main() -> int:
 
     if args.minutes:
         made |= soak(bag, minutes=args.minutes, rate=args.rate, systems=args.systems, minute_s=args.minute, model=args.model, say=say)
+        write_atomically(out / "soak.json", as_json(made))
     if args.cycles:
-        made["cycles"] = cycled(bag, cycles=args.cycles, model=args.model, say=say)
+        try:
+            made["cycles"] = cycled(bag, cycles=args.cycles, model=args.model, say=say)
+        except SystemExit as ended:  # a process that ended, or a wait in vain: `soak_drive`'s sentence
+            made["cycles"] = {"error": str(ended), "verdict": {"every cycle was gone through": False}}
     write_atomically(out / "soak.json", as_json(made))
     lines = sentences(made)
     print("\n".join([*lines, f"written to {out / 'soak.json'}"]))
@@ -203,4 +213,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        sys.exit(main())
+    except BadInput as error:
+        print(f"soak: {error}", file=sys.stderr)
+        sys.exit(2)

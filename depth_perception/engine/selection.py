@@ -22,7 +22,7 @@ LADDERS = {
     "cpu": ("cpu",),
 }
 DEVICES = tuple(LADDERS)
-WORDS = {"cuda": "ONNX Runtime on the GPU", "cpu": "ONNX Runtime on the CPU"}
+WORDS = {"tensorrt": "TensorRT", "auto": "ONNX Runtime", "cuda": "ONNX Runtime on the GPU", "cpu": "ONNX Runtime on the CPU"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,8 @@ def load(
     Args:
         threads: of the CPU.
         device: one of DEVICES.
-        precision: of the engine that is asked for; what is fallen back to computes in fp32.
+        precision: of the engine; the first rung of the ladder that has such a one drives. Where none has, it is fp32, which is a step
+            down like any other; only who asks for device "cpu" is refused.
         directory: of TensorRT engines; None: `cache.directories`.
         may_build: build the TensorRT engine when it is not there; takes seconds to minutes.
         progress: told the phase and the seconds while it builds.
@@ -95,15 +96,21 @@ def load(
         raise BadInput(f"engine: wanted one of {', '.join(LADDERS)}, got {device!r}")
     ladder = _offered(network, _places(model, directory), may_build=may_build) if device == "auto" else LADDERS[device]
     fell_back: list[str] = []
-    for step, better in enumerate(ladder):
-        wanted = precision if better == LADDERS[device][0] else "fp32"
+    precisions = [precision] if precision == "fp32" or device == "cpu" else [precision, "fp32"]
+    if len(precisions) > 1 and (missing := _missing(model, network, precision)):  # no rung has it: one reason, not one for each
+        fell_back.append(f"fell back to fp32: {missing}")
+        precisions.remove(precision)
+    steps = [(rung, wanted) for wanted in precisions for rung in ladder]
+    for step, (rung, wanted) in enumerate(steps):
         try:
-            found = only(model, network, better, wanted, threads=threads, directory=directory, may_build=may_build, progress=progress)
+            found = only(model, network, rung, wanted, threads=threads, directory=directory, may_build=may_build, progress=progress)
             return replace(found, fell_back=tuple(fell_back))
         except Exception as error:  # also a driver's own, or a defect of ours: it costs the better engine, not the drive
-            if step == len(ladder) - 1:
+            if step == len(steps) - 1:
                 raise
-            fell_back.append(f"fell back to {WORDS[ladder[step + 1]]}: {sentence(error)}")
+            below, computes = steps[step + 1]
+            in_fp32 = " in fp32" if computes != wanted else ""
+            fell_back.append(f"fell back to {WORDS[below]}{in_fp32}: {sentence(error)}")
     raise AssertionError("a ladder has at least one rung")
 
 
@@ -128,8 +135,18 @@ def only(
         return _tensorrt(model, network, precision, directory, may_build=may_build, progress=progress)
     file = compiled.onnx_file(model, network, precision)
     twin = file.with_suffix(".cpu.onnx")  # INT8 in the form for which ONNX Runtime has kernels on CPUs: the same numbers
-    engine = onnx_runtime.Engine(twin if device == "cpu" and twin.is_file() else file, threads=threads, device=device)
+    on_cpu = device == "cpu" or (device == "auto" and "CUDAExecutionProvider" not in onnx_runtime.providers())
+    engine = onnx_runtime.Engine(twin if on_cpu and twin.is_file() else file, threads=threads, device=device)
     return Proven(engine, prove(engine, model, network, inputs=engine.inputs, precision=precision), precision)
+
+
+def _missing(model: Model, network: str, precision: str) -> str:
+    """Why a network has no file in this precision; empty: it has one."""
+    try:
+        compiled.onnx_file(model, network, precision)
+    except BadInput as error:
+        return str(error)
+    return ""
 
 
 def _offered(network: str, places: list[Path], *, may_build: bool) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rclpy
 from rclpy.node import Node
 
 from depth_perception.frame import BadInput, Frame
@@ -47,7 +48,7 @@ class Beside:
     Args:
         name: of the system: the prefix of its parameters, and the kind of its model.
         node: whose log it writes to.
-        config: gives the system's Config as the parameters have it.
+        configs: gives the Config of a prefix as the parameters have it; the system's own is that of its name.
     Attributes:
         published, missed: outputs that somebody took, frames that came while it worked.
         recent_ms: from an image's arrival to the output's publication, the last hundred.
@@ -56,8 +57,8 @@ class Beside:
 
     patience_s: float | None = None
 
-    def __init__(self, name: str, node: Node, config: Callable[[], Any]) -> None:
-        self.name, self._node, self._config = name, node, config
+    def __init__(self, name: str, node: Node, configs: Callable[[str], Any]) -> None:
+        self.name, self._node, self._configs = name, node, configs
         self.networks: Networks | None = None
         self.published = self._frames = 0
         self.recent_ms: deque[float] = deque(maxlen=100)
@@ -65,6 +66,9 @@ class Beside:
         self._orders: deque[Callable[[], None]] = deque()
         self._mail: Mailbox[Seen] | None = None
         self._thread: threading.Thread | None = None
+
+    def _config(self) -> Any:
+        return self._configs(self.name)
 
     # --- what a kind of system says ------------------------------------------------------------------------------
 
@@ -163,5 +167,7 @@ class Beside:
             except BadInput as error:
                 source.skip(f"{self.name}: {error}")
             except Exception as error:  # a defect of ours costs a frame, not the drive
+                if not rclpy.ok():
+                    return  # told to stop in the middle of a frame
                 self._node.get_logger().error(traceback.format_exc())
                 source.skip(f"{self.name}: internal error: {type(error).__name__}: {' '.join(str(error).split())}")

@@ -27,17 +27,19 @@ class Diagnostics:
         self._node, self._config = node, config
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._warned: set[str] = set()
-        self._before = health.Counts(time.monotonic())
+        self._before = self._worked = health.Counts(time.monotonic())
 
     def start(self) -> None:
         """Counts begin anew."""
-        self._before = health.Counts(time.monotonic())
+        self._before = self._worked = health.Counts(time.monotonic())
 
     def driving(self, source: Inputs, worker: Worker, beside: Sequence[Beside]) -> tuple[bytes, str, dict[str, Any]]:
         """Level, sentences and values of a node that drives, about the time since the last report."""
         before = self._before
         now = health.Counts(time.monotonic(), source.received, source.dropped, worker.frames, Counter(dict(source.skipped)))
         self._before = now
+        if now.work_since(before) or not source.calibrated:
+            self._worked = now
         level, message = self._judge(source, worker, beside, before, now)
         elapsed_s = max(now.at_s - before.at_s, 1e-6)
         values: dict[str, Any] = {
@@ -78,6 +80,7 @@ class Diagnostics:
             config,
             before,
             now,
+            worked=self._worked,
             notes=source.notes(config.silence_s, wants_points=config.min_scale_inliers > 0)
             + [sentence for each in beside for sentence in each.said],
             latency_ms=worker.latency_ms,

@@ -12,7 +12,7 @@ from depth_perception.frame import check_ranges, ranged
 @dataclass(frozen=True)
 class Config:
     """Attributes:
-    silence_s: a topic without a message for so long is named, with the reason, seconds.
+    silence_s: a topic without a message for so long is named, with the reason, seconds; and systems that finish no image for so long.
     min_rate_hz: fewer depth images per second are a warning; 0: any rate will do.
     max_drop_share: a larger share of the images dropped since the last report is a warning.
     max_latency_ms: a larger median time from an image's arrival to its depth's publication is a warning.
@@ -47,12 +47,17 @@ class Counts:
     frames: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
 
+    def work_since(self, before: Counts) -> bool:
+        """Whether the systems have finished an image since then, or fetched one: each that came and was not replaced."""
+        return self.frames > before.frames or self.images - self.dropped > before.images - before.dropped
+
 
 def findings(
     config: Config,
     before: Counts,
     now: Counts,
     *,
+    worked: Counts,
     notes: list[str],
     latency_ms: float | None,
     scale_sigma: float,
@@ -60,10 +65,14 @@ def findings(
 ) -> list[str]:
     """What is not as it should be since the last report, the most telling first; empty: all is well.
 
+    worked: when the systems were last seen to work, or had nothing to work with as no calibration had come.
     notes: sentences of the inputs (silent topics, missing links, disagreeing calibrations), which come first.
     latency_ms: median of the last images; None before the first.
     """
     found = list(notes)
+    waiting, waited_s = now.images - worked.images, now.at_s - worked.at_s
+    if waiting and waited_s > config.silence_s and not now.work_since(worked):
+        found.append(f"{waiting} images came in {waited_s:.0f} s and not one was finished: the systems hang")
     if lately := now.skipped - before.skipped:
         sentence, count = lately.most_common(1)[0]
         found.append(f"{count} skipped: {sentence}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -21,6 +19,7 @@ from depth_perception.nodes.inputs import Inputs
 from depth_perception.nodes.networks import AtWork, Networks
 from depth_perception.nodes.outputs import Outputs
 from depth_perception.nodes.perception_config import CONFIGS
+from depth_perception.nodes.process_age import age_s
 from depth_perception.nodes.worker import Worker
 from depth_perception.systems import bev, depth, odometry
 from depth_perception.systems.drive import Drive
@@ -59,7 +58,7 @@ class Perception(LifecycleNode):
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
         self._error = ""
-        self._start_to_active_s = 0.0
+        self._start_to_active_s: float | None = None
         self._configs = configs = parameters.Configs(self, CONFIGS, self._on_changed)
         self._worker = Worker(self, lambda: configs[""], scale=Scale(1.0, configs["depth"].scale.prior_sigma))
         self._diagnostics = Diagnostics(self, lambda: configs["diagnostics"])
@@ -83,7 +82,7 @@ class Perception(LifecycleNode):
         try:
             loaded = self.load_networks()
             for name in (name for name in BESIDE if name in loaded):
-                self._beside[name] = beside = BESIDE[name](name, self, lambda name=name: configs[name])
+                self._beside[name] = beside = BESIDE[name](name, self, configs.__getitem__)
                 beside.use(loaded[name], beside.made(loaded[name]))
             self._outputs = Outputs(self, self._publishes)
         except BadInput as error:
@@ -121,10 +120,13 @@ class Perception(LifecycleNode):
         self._diagnostics.start()
         self._worker.start(self.drive, self._inputs, self._outputs, list(self._beside.values()))
         spare_the_collector()
-        self._start_to_active_s = time.time() - psutil.Process().create_time()
+        again = self._start_to_active_s is not None
+        if self._start_to_active_s is None:  # what comes after a deactivation is no start
+            self._start_to_active_s = age_s()
         for sentence in optional.MISSING:
             self.get_logger().warning(sentence)
-        self.get_logger().info(f"active after {self._start_to_active_s:.2f} s, engine {self._networks.values['engine']}")
+        when = "again" if again else f"after {self._start_to_active_s:.2f} s"
+        self.get_logger().info(f"active {when}, engine {self._networks.values['engine']}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -21,7 +21,7 @@ class Config:
     model: model directory of depth and odometry; empty: the shipped one.
     engine: what runs the networks: tensorrt, cuda or cpu (ONNX Runtime); one that cannot falls back to the next of these and says so;
         auto: the best that this machine offers.
-    engine_precision: what the networks compute in; after a fallback it is fp32.
+    engine_precision: what the networks compute in; fp32 where no engine of this machine has it, which is an ERROR in /diagnostics.
     engine_directory: where `compile` put TensorRT engines; empty: beside the model, and the user's cache.
     engine_threads: CPU threads of each engine.
     build_engines: build a TensorRT engine that is missing, at configuration or reload; false: fall back.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from depth_perception.frame import BadInput
 from depth_perception.memory import keep_freed_memory, spare_the_collector
 from depth_perception.parent import ended_with_parent
@@ -24,10 +27,12 @@ class Played:
     """Attributes:
     published: topic -> messages that the player sent.
     missing: topic -> message type that is not installed and was therefore not played.
+    cpu_share: CPU seconds of the node a second, from one depth image's arrival to a later one's; NaN of fewer than two. 1 is a core.
     """
 
     published: dict[str, int]
     missing: dict[str, str]
+    cpu_share: float = float("nan")
 
 
 def rehearse(
@@ -72,9 +77,11 @@ def rehearse(
             _spin_until(observer, lambda: observer.active, 30.0, processes[0], drive_says)
             spare_the_collector()
             processes.append(subprocess.Popen(play, stdout=played, stderr=player_says, preexec_fn=with_us))
+            busy: list[tuple[int, float, float]] = []
             while processes[1].poll() is None:
                 _spin(observer, 0.2)
                 progress(len(observer.depth_stamps))
+                _look(busy, len(observer.depth_stamps), processes[0].pid)
                 if processes[0].poll() is not None:
                     raise BadInput(f"the drive node ended with code {processes[0].returncode}: {_last_line(drive_says)}")
             if processes[1].returncode != 0:
@@ -82,7 +89,7 @@ def rehearse(
             said = json.loads(_last_line(played))
             _settle(observer, said["published"].get(names["image"], 0))
             progress(len(observer.depth_stamps))
-            return Played(said["published"], said["missing"])
+            return Played(said["published"], said["missing"], cpu_share(busy))
         finally:
             _stop(processes)
 
@@ -120,6 +127,22 @@ def _spin_until(observer: Any, condition: Callable[[], bool], seconds: float, no
         if time.monotonic() > end:
             raise BadInput(f"the drive node did not become active within {seconds:g} s: {observer.message or 'no diagnostics arrived'}")
         _spin(observer, 0.05)
+
+
+def _look(seen: list[tuple[int, float, float]], depths: int, pid: int) -> None:
+    """Adds (depths, seconds, CPU seconds of a process) where depths have come since the last look."""
+    if depths > (seen[-1][0] if seen else 0):
+        with contextlib.suppress(psutil.Error):  # it has ended, which is told elsewhere
+            times = psutil.Process(pid).cpu_times()
+            seen.append((depths, time.monotonic(), times.user + times.system))
+
+
+def cpu_share(seen: Sequence[tuple[int, float, float]]) -> float:
+    """CPU seconds a second, from the first to the last of (depths, seconds, CPU seconds); NaN of fewer than two."""
+    if len(seen) < 2:
+        return float("nan")
+    (_, began_s, before_s), (_, ended_s, after_s) = seen[0], seen[-1]
+    return (after_s - before_s) / (ended_s - began_s)
 
 
 def _settle(observer: Any, images: int) -> None:

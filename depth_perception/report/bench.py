@@ -50,7 +50,8 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
     Returns:
         overhead_ms: from the stamp in the player's process to the depth's arrival in a third process, less the engine's own time for
             that very image; without the first WARM_UP images, during which the transport's shared memory is touched for the first
-            time (given apart, with them). start_to_active_s, frames, dropped, rss_mb, and the node's stages in ms.
+            time (given apart, with them). start_to_active_s, frames, dropped, rss_mb, and the node's stages in ms. cpu_share: CPU
+            seconds of the node per second of the drive, 1 is a core.
     """
     from depth_perception.nodes.rehearsal import make_observer, rehearse
 
@@ -69,17 +70,16 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
         )
         observer.destroy_node()
     sent, received = played.published[topics.image], len(observer.depth_stamps)
-    if len(observer.latencies) <= WARM_UP:
-        raise BadInput(f"{bag_path}: wanted more than {WARM_UP} depth images, got {len(observer.latencies)}: {observer.message}")
-    whole = np.array(observer.depth_ages_ms)
-    engine = np.array([row["engine"] for row in observer.latencies])
-    # Both come once an image and in its order, so they belong together as long as none is lost.
-    overhead = whole - engine if len(whole) == len(engine) else np.full(WARM_UP + 1, np.nan)
+    overhead = overheads(observer)
+    warm = set(observer.depth_stamps[:WARM_UP])
+    after = [ms for stamp, ms in overhead.items() if stamp not in warm]
+    if not after:
+        raise BadInput(f"{bag_path}: wanted more than {WARM_UP} depth images, got {received}: {observer.message}")
     stages = {name: percentiles([row[name] for row in observer.latencies if name in row]) for name in observer.latencies[-1]}
     return {
-        "overhead_ms": percentiles(overhead[WARM_UP:]),
-        "overhead_ms_with_warm_up": percentiles(overhead),
-        "whole_ms": percentiles(whole),
+        "overhead_ms": percentiles(after),
+        "overhead_ms_with_warm_up": percentiles(list(overhead.values())),
+        "whole_ms": percentiles(observer.depth_ages_ms),
         "stages_ms": stages,
         "start_to_active_s": float(observer.status["start_to_active_s"]),
         "frames": sent,
@@ -87,16 +87,31 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
         "odometry": len(observer.trajectory),
         "clouds": len(observer.cloud_stamps),
         "rss_mb": float(observer.status["rss_mb"]),
+        "cpu_share": round(played.cpu_share, 4),
     }
 
 
+def overheads(observer: Any) -> dict[int, float]:
+    """Stamp -> milliseconds from it to the depth's arrival, less the engine's for that image; of images of which both have come.
+
+    observer: a `nodes.observer.Observer`. A latency has no stamp of its own and goes with the depth before it, so of two with the same
+    stamp the second is of an image whose depth was lost.
+    """
+    engine: dict[int, float] = {}
+    for stamp, row in zip(observer.latency_stamps, observer.latencies, strict=True):
+        if "engine" in row:
+            engine.setdefault(stamp, row["engine"])
+    ages = dict(zip(observer.depth_stamps, observer.depth_ages_ms, strict=True))
+    return {stamp: age - engine[stamp] for stamp, age in ages.items() if stamp in engine}
+
+
 def table(results: list[dict[str, Any]]) -> str:
-    """The three figures of every run, for reading."""
-    lines = ["run  overhead p50/p99 ms  start to active s  frames  dropped  RSS MB"]
+    """The figures of every run, for reading."""
+    lines = ["run  overhead p50/p99 ms  start to active s  frames  dropped  RSS MB  CPU of node"]
     for index, row in enumerate(results):
         overhead = f"{row['overhead_ms']['p50']:9.2f} / {row['overhead_ms']['p99']:<8.2f}"
         counts = f"{row['frames']:6d}  {row['dropped']:7d}  {row['rss_mb']:6.0f}"
-        lines.append(f"{index + 1:3d}  {overhead}  {row['start_to_active_s']:17.2f}  {counts}")
+        lines.append(f"{index + 1:3d}  {overhead}  {row['start_to_active_s']:17.2f}  {counts}  {row['cpu_share']:10.0%}")
     return "\n".join(lines)
 
 

@@ -72,6 +72,60 @@ def test_exit_codes_and_sentences(tmp_path, capsys):
     assert "none.json cannot be read" in capsys.readouterr().err
 
 
+def test_a_broken_floor_is_a_regression_and_a_missed_target_alone_is_not(tmp_path, capsys):
+    run_file, bounds_file = tmp_path / "chain.json", tmp_path / "bounds.json"
+    floors = {"ratios": [BOUNDS["ratios"][0] | {"at_least": 4.0}], "drops": [ROW | {"at_most": 0.01}]}
+    bounds_file.write_text(json.dumps(BOUNDS | {"floors": floors}))
+
+    def judged(**of):
+        run_file.write_text(json.dumps(run(**of)))
+        return gate.main([str(run_file), "--bounds", str(bounds_file)]), capsys.readouterr()
+
+    assert judged(ours=3.0) == (0, ("gate: all 4 bounds hold\n", ""))
+    code, said = judged(ours=7.5)  # four times as good: what was reached, not what was aimed at
+    assert (code, said.err.count("\n"), "regression" in said.err) == (2, 1, False)
+    code, said = judged(ours=7.6)
+    assert code == 3
+    regression, missed = said.err.splitlines()
+    wanted = "30 Hz, 1242x375: wanted overhead_ms.p50 at least {} times as good as tutorial_default, got 3.95"
+    assert regression.startswith(f"gate: regression: {wanted.format(4)}")
+    assert missed.startswith(f"gate: {wanted.format(10)}")
+    drops = "gate: regression: 30 Hz, 1242x375: wanted at most 1.0% of our images dropped, got 6 of 540\n"
+    assert judged(ours=3.0, drops=6) == (3, ("", drops)), "what is target and floor is said once"
+
+
+def published():
+    """The rows of docs/latency.md as a chain.json has them."""
+    who = {"**ours**": "ours", "tutorial, Fast DDS as it comes": "tutorial_default", "tutorial, our profile": "tutorial_profile"}
+    rows, size = [], ""
+    for line in (gate.BOUNDS.parents[1] / "docs" / "latency.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("### "):
+            size = line.removeprefix("### ")
+        elif len(cells) == 10 and cells[1] in who:
+            drops, frames = map(int, cells[6].split(" of "))
+            p50 = float(cells[2].split(" / ")[0])
+            rows.append({"who": who[cells[1]], "rate_hz": float(cells[0]), "size": size, "overhead_ms": {"p50": p50}, "drops": drops,
+                         "frames": frames})
+    return {"results": rows}
+
+
+def test_the_floors_of_the_repository_are_those_of_every_published_row():
+    floors = json.loads(gate.BOUNDS.read_text())["floors"]
+    wanted = {(than, rate, size) for than in ("tutorial_default", "tutorial_profile") for rate in (10, 30, 60)
+              for size in ("1242x375", "1920x1080")}
+    assert {(bound["than"], bound["rate_hz"], bound["size"]) for bound in floors["ratios"]} == wanted
+    assert {(bound["rate_hz"], bound["size"]) for bound in floors["drops"] if bound["at_most"] == 0} == {
+        (10, "1242x375"), (30, "1242x375"), (60, "1242x375"), (10, "1920x1080"), (30, "1920x1080")}
+    found = published()
+    assert gate.broken(found, floors) == []
+    for row in found["results"]:
+        if row["who"] == "ours":
+            row["overhead_ms"]["p50"] *= 2
+            row["drops"] = 1
+    assert len(gate.broken(found, floors)) == len(floors["ratios"]) + len(floors["drops"]), "half as good breaks each"
+
+
 def test_the_bounds_in_the_repository_want_us_better_than_both_and_without_drops():
     bounds = json.loads(gate.BOUNDS.read_text())
     at = {(bound["than"], bound["rate_hz"], bound["size"]): bound["at_least"] for bound in bounds["ratios"]}

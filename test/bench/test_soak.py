@@ -1,5 +1,10 @@
 """A short soak and a few cycles over real DDS."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("rclpy")
@@ -7,6 +12,8 @@ pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment bu
 pytest.importorskip("onnx")
 
 from bench import soak
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_sensors_fall_silent_and_return_and_every_image_is_answered(short_bag, tiny_model):
@@ -37,3 +44,72 @@ def test_a_node_cycled_leaves_no_thread_and_no_file(short_bag, tiny_model):
     assert summary["threads"][0] > 3 and summary["files"][0] > 3 and summary["rss_mb"][2] > 50
     assert set(summary["median_s"]) == {"configure", "activate", "answer", "deactivate", "cleanup"}
     assert "3 cycles: " in soak.sentences({"cycles": made})[0]
+
+
+SOAKED = {"results": [], "verdict": {"no drops": True}}
+
+
+@pytest.fixture
+def soaked(monkeypatch, short_bag, tmp_path):
+    """`soaked(cycled)`: the exit code of a soak that went well, and whose cycles are what this function does; and the JSON's path."""
+    monkeypatch.setattr(soak, "soak", lambda bag, **options: dict(SOAKED))
+    file = tmp_path / "soak.json"
+
+    def run(cycled):
+        monkeypatch.setattr(soak, "cycled", cycled)
+        return soak.main(["--bag", str(short_bag), "--out", str(tmp_path)])
+
+    return run, file
+
+
+def test_a_cycle_that_fails_leaves_the_soak(soaked, capsys):
+    run, file = soaked
+
+    def cycled(bag, **options):
+        assert json.loads(file.read_text())["verdict"] == SOAKED["verdict"], "it was written before the cycles"
+        raise SystemExit("the node ended with code -11: Segmentation fault")
+
+    assert run(cycled) == 1
+    made = json.loads(file.read_text())
+    assert made["verdict"] == SOAKED["verdict"]
+    assert made["cycles"]["error"] == "the node ended with code -11: Segmentation fault"
+    said = capsys.readouterr().out
+    assert "the cycles ended early: the node ended with code -11: Segmentation fault" in said
+    assert "held: no drops" in said and "NOT HELD: every cycle was gone through" in said
+
+
+def test_a_defect_in_the_cycles_leaves_the_soak_too(soaked):
+    run, file = soaked
+
+    def cycled(bag, **options):
+        raise RuntimeError("nobody foresaw it")
+
+    with pytest.raises(RuntimeError):
+        run(cycled)
+    assert json.loads(file.read_text())["verdict"] == SOAKED["verdict"]
+
+
+def test_cycles_that_go_well_are_written_beside_it(soaked):
+    run, file = soaked
+    assert run(lambda bag, **options: {"verdict": {"no thread or file left behind": True}}) == 0
+    assert json.loads(file.read_text())["cycles"]["verdict"] == {"no thread or file left behind": True}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["soak", "--bag", "no/such/bag"], "soak: "),
+        (["batches", "--bag", "no/such/bag"], "batches: "),
+        (["batches", "--size", "416"], "batches.py: error: argument --size: wanted WIDTHxHEIGHT, such as 1242x375, got '416'"),
+        (["latency", "--size", "416"], "latency.py: error: argument --size: wanted WIDTHxHEIGHT, such as 1242x375, got '416'"),
+        (["latency", "--width", "--size", "--peer", "x=no/such/file"], "latency: --peer or --model: wanted NAME=FILE"),
+        (["int8_layers", "--bag", "b", "--size", "416x"], "int8_layers.py: error: argument --size: wanted WIDTHxHEIGHT, such as 1242x375"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_exit_code_2(words, says, tmp_path):
+    ended = subprocess.run([sys.executable, "-m", f"bench.{words[0]}", *words[1:]], capture_output=True, text=True, cwd=ROOT)
+    sentence = ended.stderr.strip().splitlines()[-1]
+    assert ended.returncode == 2, ended.stderr
+    assert sentence.startswith(says)
+    assert "Traceback" not in ended.stderr
+    assert "no/such" not in " ".join(words) or "no/such" in sentence

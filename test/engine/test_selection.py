@@ -104,6 +104,51 @@ def test_a_precision_that_was_never_exported_falls_back_to_fp32(model, no_cuda):
     assert r"depth.int8.onnx is missing" in proven.fell_back[0]
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda", "tensorrt"])
+def test_a_precision_that_no_file_has_is_one_sentence_and_never_silent(model, no_cuda, monkeypatch, device):
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    proven = engine.load(model, "depth", device=device, precision="int8")
+    missing, *rest = proven.fell_back
+    assert missing.startswith(f"fell back to fp32: model {model.path}: depth.int8.onnx is missing; run `python -m depth_perception export")
+    assert len(rest) == len(selection.LADDERS[device]) - 1 if device != "auto" else rest == []
+    assert (proven.device, proven.precision) == ("cpu", "fp32")
+
+
+def with_int8(model, **wrong):
+    """The model with depth in INT8, as far as anyone can tell; wrong: another file's content."""
+    for name in ("int8", "int8.cpu"):
+        (model.path / f"depth.{name}.onnx").write_bytes(wrong.get("content") or model.onnx("depth").read_bytes())
+
+
+def test_int8_on_a_car_without_a_gpu_is_honoured_under_auto(model, no_cuda, monkeypatch):
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    with_int8(model)
+    (model.path / "depth.int8.onnx").write_bytes(b"TensorRT's form")
+    proven = engine.load(model, "depth", precision="int8")
+    assert (proven.device, proven.precision, proven.proof.bound) == ("cpu", "int8", engine.BOUNDS["int8"])
+    assert proven.fell_back == ()
+
+
+def test_int8_is_honoured_by_the_first_rung_that_can(model, no_cuda, monkeypatch):
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    with_int8(model)
+    proven = engine.load(model, "depth", device="cuda", precision="int8")
+    assert (proven.device, proven.precision) == ("cpu", "int8")
+    (only,) = proven.fell_back
+    assert only.startswith("fell back to ONNX Runtime on the CPU: engine: wanted cuda")
+
+
+def test_int8_that_does_not_load_is_a_step_down_to_fp32(model, no_cuda, monkeypatch):
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    with_int8(model, content=b"no graph")
+    proven = engine.load(model, "depth", precision="int8")
+    assert proven.precision == "fp32"
+    assert proven.fell_back[0].startswith("fell back to ONNX Runtime on the CPU: engine ")
+    assert proven.fell_back[-1].startswith("fell back to ONNX Runtime in fp32: engine ")
+    with pytest.raises(BadInput, match=r"depth\.int8\.cpu\.onnx: ONNX Runtime cannot load it"):
+        engine.load(model, "depth", device="cpu", precision="int8")
+
+
 def test_int8_on_the_cpu_runs_the_form_that_it_has_kernels_for(model, no_cuda):
     shutil.copy(model.onnx("depth"), model.path / "depth.int8.cpu.onnx")
     (model.path / "depth.int8.onnx").write_bytes(b"TensorRT's form")
@@ -134,6 +179,23 @@ def test_nothing_is_built_unless_it_may_be(model, vehicle, tmp_path):
     assert engine.load(model, "depth", **asked, may_build=True, progress=lambda *phase: phases.append(phase)).fell_back == ()
     assert engine.load(model, "depth", **asked, may_build=True).fell_back == ()
     assert (vehicle.built, phases) == (1, [("tactics", 0.5)])
+
+
+def test_auto_takes_int8_where_an_engine_was_compiled_in_fp32_only(model, vehicle, tmp_path, monkeypatch):
+    compiled(model, tmp_path / "engines")
+    monkeypatch.setattr(onnx_runtime, "providers", lambda: ["CPUExecutionProvider"])
+    with_int8(model)
+    proven = engine.load(model, "depth", precision="int8", directory=tmp_path / "engines")
+    assert (proven.device, proven.precision) == ("cpu", "int8")
+    (only,) = proven.fell_back
+    assert only.startswith("fell back to ONNX Runtime on the CPU: ") and "precision" in only
+
+
+def test_auto_keeps_the_gpu_where_no_file_has_the_precision(model, vehicle, tmp_path):
+    compiled(model, tmp_path / "engines")
+    proven = engine.load(model, "depth", precision="int8", directory=tmp_path / "engines")
+    assert (proven.device, proven.precision) == ("tensorrt", "fp32")
+    assert len(proven.fell_back) == 1 and proven.fell_back[0].startswith("fell back to fp32: ")
 
 
 def test_auto_does_not_miss_what_nobody_compiled(model, vehicle, tmp_path, monkeypatch):

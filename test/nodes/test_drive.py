@@ -64,6 +64,7 @@ def test_every_image_is_answered(rehearsal):
     stamps = [START + (i + 1) * TENTH for i in range(COUNT)]
     assert played.missing == {}
     assert played.published == {"/camera/image": COUNT, "/camera/camera_info": COUNT, "/lidar/points": COUNT, "/tf_static": 1}
+    assert played.cpu_share > 0, "twelve images cost something"
     assert observer.depth_stamps == stamps
     assert observer.cloud_stamps == stamps
     assert [stamp for stamp, _ in observer.trajectory] == stamps[1:]

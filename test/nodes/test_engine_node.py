@@ -7,7 +7,9 @@ pytest.importorskip("rclpy")
 pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment builds where cmake and g++ are")
 
 import dying_gpu
-from cars import info_at
+from cars import info_at, scan_at, static_tf
+
+from depth_perception.engine import BOUNDS
 
 
 def test_an_engine_that_was_asked_for_and_cannot_is_an_error_for_as_long_as_it_is_so(start_car, tmp_path):
@@ -70,6 +72,50 @@ def test_a_gpu_that_dies_while_driving_costs_no_frame_and_is_an_error_from_then_
     assert (values["skipped"], values["images_prepared_on"]) == ("0", "CPU")
     assert values["depth_engine"].startswith("onnxruntime")
     assert car.said().count(fell) == 1
+
+
+@pytest.fixture(scope="module")
+def int8_model(tmp_path_factory):
+    """A small student and its pose network in INT8, calibrated on a simulated drive."""
+    pytest.importorskip("torch")
+    from variants import drive, trained
+
+    from depth_perception.export import export
+
+    folder = tmp_path_factory.mktemp("int8")
+    trained(folder / "student")
+    return export(folder / "student", precisions=("int8",), bag=drive(folder / "drive")).path
+
+
+@pytest.mark.parametrize("asked", ["cpu", "auto"])
+def test_an_int8_student_drives_and_says_so(start_car, int8_model, asked):
+    car = start_car(model=int8_model, parameters=[f"engine:={asked}", "engine_precision:=int8", "depth.size:=network"]).until_listening()
+    car.send("/tf_static", static_tf())
+    for i in range(1, 5):
+        car.send("camera_info", info_at(i))
+        car.send("points", scan_at(i))
+        depth = car.depth_of(i, grey=40 * i)
+        assert depth.shape == (64, 96)
+        assert (np.isfinite(depth) & (depth > 0)).all()
+    car.until(lambda: car.observer.status.get("frames") == "4", "a report that has counted the last image")
+    values = car.observer.status
+    assert values["skipped"] == "0"
+    assert (values["published_depth"], values["published_odometry"]) == ("4", "3")
+    for network in ("depth", "pose"):
+        assert values[f"{network}_precision"] == "int8"
+        assert values[f"{network}_selftest"].endswith(f", allowed {BOUNDS['int8']:g}")
+    assert "fell back" not in car.observer.message + car.said()
+
+
+def test_a_precision_that_nobody_exported_is_an_error_while_fp32_drives(start_car):
+    car = start_car(parameters=["engine:=auto", "engine_precision:=int8"]).until_listening()
+    car.until(lambda: car.observer.message.startswith("fell back to fp32: model "), "the fall in /diagnostics")
+    assert car.observer.level == b"\x02"
+    assert "depth.int8.onnx is missing; run `python -m depth_perception export " in car.observer.message
+    assert "fell back to fp32: " in car.said()
+    assert car.observer.status["depth_precision"] == "fp32"
+    car.send("camera_info", info_at(1))
+    assert np.isfinite(car.depth_of(1)).all()
 
 
 @pytest.mark.parametrize("name", ["engine_precision", "engine"])

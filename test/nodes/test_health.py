@@ -1,12 +1,16 @@
 """nodes.health: which counts are a finding, and what it says."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticStatus
+
 from depth_perception.frame import BadInput
+from depth_perception.nodes import diagnostics
 from depth_perception.nodes.health import Config, Counts, findings
 from depth_perception.nodes.one_source import OneSource
 
@@ -16,12 +20,13 @@ BEFORE = Counts(100.0, images=50, dropped=5, frames=45, skipped=Counter({"old": 
 WELL = Config()
 
 
-def found(config=WELL, *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inliers=900, **now):
+def found(config=WELL, *, worked=BEFORE, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inliers=900, **now):
     counts = {"images": 60, "dropped": 5, "frames": 55, "skipped": BEFORE.skipped} | now
     return findings(
         config,
         BEFORE,
         Counts(101.0, **counts),
+        worked=worked,
         notes=list(notes),
         latency_ms=latency_ms,
         scale_sigma=scale_sigma,
@@ -31,6 +36,55 @@ def found(config=WELL, *, notes=(), latency_ms=30.0, scale_sigma=0.05, scale_inl
 
 def test_images_that_wait_for_a_calibration_are_not_too_fast():
     assert found(Config(max_drop_share=0.2), dropped=14, frames=45) == []
+
+
+def test_systems_that_hang_are_named():
+    """They took the fiftieth image, and are at it still; the newest of all waits."""
+    hung = {"images": 60, "dropped": 15, "frames": 45, "latency_ms": None}
+    worked = Counts(98.4, images=46, dropped=1, frames=45)
+    assert found(worked=worked, **hung) == ["14 images came in 3 s and not one was finished: the systems hang"]
+    assert found(worked=Counts(99.5, images=46, dropped=1, frames=45), **hung) == [], "it may be at a large one"
+    assert found(worked=worked, **hung | {"dropped": 14}) == [], "an image was fetched"
+    assert not any("hang" in sentence for sentence in found(worked=worked, **hung | {"frames": 46})), "an image was finished"
+    assert found(worked=Counts(90.0, images=60, dropped=15, frames=45), **hung) == [], "no image came"
+
+
+class Reports:
+    """Diagnostics of a node once a second, without a node: `source` and `worker` are what it counts."""
+
+    def __init__(self, monkeypatch):
+        self.now_s = 0.0
+        monkeypatch.setattr(diagnostics, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        node = SimpleNamespace(create_publisher=lambda *of: None, get_logger=lambda: SimpleNamespace(warning=lambda sentence: None))
+        self.source = SimpleNamespace(received=0, dropped=0, scans=0, skipped=Counter(), calibrated=True, notes=lambda *a, **k: [])
+        self.worker = SimpleNamespace(frames=0, recent_ms=[], latency_ms=None, scale=SimpleNamespace(value=1.0, sigma=0.05, inliers=900))
+        self._diagnostics = diagnostics.Diagnostics(node, lambda: WELL)
+        self._diagnostics.start()
+
+    def after_a_second(self, *, images=10, fetched=0, finished=0):
+        self.now_s += 1.0
+        self.source.received += images
+        self.source.dropped += images - fetched
+        self.worker.frames += finished
+        return self._diagnostics.driving(self.source, self.worker, [])[:2]
+
+
+def test_a_worker_that_hangs_is_a_warning_until_it_works_again(monkeypatch):
+    reports = Reports(monkeypatch)
+    assert reports.after_a_second(fetched=10, finished=9) == (DiagnosticStatus.OK, "running")
+    assert [reports.after_a_second() for _ in range(2)] == [(DiagnosticStatus.OK, "running")] * 2
+    hangs = (DiagnosticStatus.WARN, "30 images came in 3 s and not one was finished: the systems hang")
+    assert reports.after_a_second() == hangs
+    assert reports.after_a_second(images=0)[1] == "30 images came in 4 s and not one was finished: the systems hang"
+    assert reports.after_a_second(fetched=10, finished=10) == (DiagnosticStatus.OK, "running")
+
+
+def test_nothing_hangs_while_no_calibration_has_come(monkeypatch):
+    reports = Reports(monkeypatch)
+    reports.source.calibrated = False
+    assert [reports.after_a_second() for _ in range(5)] == [(DiagnosticStatus.OK, "running")] * 5
+    reports.source.calibrated = True
+    assert [reports.after_a_second() for _ in range(3)][-1][1].startswith("30 images came in 3 s and not one was finished")
 
 
 def test_all_is_well():

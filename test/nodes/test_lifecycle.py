@@ -44,6 +44,21 @@ def test_a_lifecycle_manager_takes_it_through_every_state_again_and_again(start_
     assert not car.change_state("activate"), "an unconfigured node cannot be activated"
 
 
+def test_only_the_first_activation_is_a_start(start_car):
+    car = start_car(parameters=["autostart:=false"])
+    assert car.change_state("configure")
+    told = []
+    for _ in range(2):
+        assert car.change_state("activate")
+        car.until(lambda: "start_to_active_s" in car.observer.status, "a report of an active node")
+        told.append(car.observer.status["start_to_active_s"])
+        assert car.change_state("deactivate")
+        car.until(lambda: car.observer.status.get("state") == "inactive", "a report of an inactive one")
+    assert float(told[0]) > 0
+    assert told[1] == told[0]
+    assert "active again, engine onnxruntime" in car.said()
+
+
 def test_a_manager_may_repair_what_was_refused(start_car, tiny_model, tmp_path):
     car = start_car(model=tmp_path, parameters=["autostart:=false"])
     assert not car.change_state("configure")
