@@ -153,8 +153,11 @@ def page(stage: Path, model: models.Model, history: History, command: str) -> No
         tables["Warnings"] = [["", ""], *([sentence, ""] for sentence in said)]
     captions = {"held_out.png": "Scores of the held-out frames over the steps", "curve.png": "Terms of the loss over the steps"}
     pictures = [(stage / "report" / name, caption) for name, caption in captions.items() if (stage / "report" / name).is_file()]
-    panel = "Image and prediction; LiDAR and relative error (blue 0, red 30 %)"
-    pictures += [(file, panel) for file in sorted((stage / "report").glob("depth_*.png"))]
+    panels = {"depth_*.png": "Image and prediction; LiDAR and relative error (blue 0, red 30 %)",
+              "pairs.png": "Targets of the image and of the cloud: green where the image finds its own cloud first, red where another one",
+              "features.png": "Features from above, of the image and of the cloud, by their three main directions",
+              "objects_*.png": "What the model finds (coloured), and the labels (white)"}
+    pictures += [(file, panel) for pattern, panel in panels.items() for file in sorted((stage / "report").glob(pattern))]
     page.write(stage / "report" / "index.html", title=command, tables=tables, pictures=pictures, summary=lineage)
 
 

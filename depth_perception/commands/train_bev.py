@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from depth_perception.train import contrast, objects
 
 TASKS = ("contrast", "objects")
 
@@ -37,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.task == "contrast" and (args.modality or args.labels or args.frames is not None):
         raise BadInput("--modality, --labels, --frames: `train objects` takes them, `train contrast` learns without labels")
     exported: list[models.Model] = []
+    drawn = {"contrast": _draw_pairs, "objects": _draw_objects}
 
     def finish(stage: Path, history: History) -> None:
         exported.append(export(stage, tell=print))
@@ -45,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     how: dict[str, Any] = {
         "budget": Budget(args.steps, args.minutes), "batch": args.batch, "seed": args.seed, "init": args.init, "depth": args.depth,
-        "resume": args.resume, "command": args.command_line, "then": finish, "topics": args.image_topic, "points_topic": args.points_topic,
-        "calibration": args.calibration}
+        "resume": args.resume, "command": args.command_line, "then": finish, "draw": drawn[args.task], "topics": args.image_topic,
+        "points_topic": args.points_topic, "calibration": args.calibration}
     if args.task == "contrast":
         config = contrast.Config()
         history = contrast.train(args.bag, out, config=from_yaml(config, args.config) if args.config else config, **how)
@@ -57,3 +61,24 @@ def run(args: argparse.Namespace) -> int:
         history = objects.train(args.bag, out, config=asked, labels=args.labels, frames=args.frames, **how)
     tell(args, history, exported[0])
     return 0
+
+
+def _draw_pairs(folder: Path, shown: contrast.Shown) -> None:
+    """pairs.png: targets of the image beside those of the cloud, features.png: what both sides see from above."""
+    import numpy as np
+
+    from depth_perception.report import objects, pictures
+
+    pictures.save(folder / "pairs.png", objects.pairs_picture(shown.image, shown.pixels, shown.points, shown.at, shown.grid,
+                                                              right=shown.right))
+    sides = [objects.features_picture(each) for each in (shown.from_image, shown.from_cloud)]
+    pictures.save(folder / "features.png", np.concatenate(sides, 1))
+
+
+def _draw_objects(folder: Path, shown: objects.Shown) -> None:
+    """objects_MODALITY_camera.png and objects_MODALITY_cloud.png: what each model finds, and the labels."""
+    from depth_perception.report import objects, pictures
+
+    for name, found in shown.found.items():
+        pictures.save(folder / f"objects_{name}_camera.png", objects.over_camera(shown.image, shown.calibration, found, true=shown.true))
+        pictures.save(folder / f"objects_{name}_cloud.png", objects.over_cloud(shown.points, found, shown.grid, true=shown.true))

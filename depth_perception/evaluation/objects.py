@@ -3,6 +3,7 @@
 A found box is right when it is the surest one nearer than a threshold (0.5, 1, 2, 4 m from above) to a true one of its class that none
 surer took. Average precision is the mean of precision beyond 10 %, over recall from 10 % on; the mean over thresholds is a class's, the
 mean over classes that there are is `map`. True boxes that need not be found (out of view, or without returns) take what is found there.
+What is found where nobody labelled anything is neither right nor wrong, unless it is a true one that reaches there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OVERLAP = 0.5
 class _Pairs:
     """One class in one frame, N found and M true: scores (N,), distances from above (N, M), 1 - IoU (N, M), turned by (N, M) radians,
 
-    (M,) whether it need be found, (N,) and (M,) distance from the body, metres.
+    (M,) whether it need be found, (N,) and (M,) distance from the body, metres, (N,) whether labels tell what is there.
     """
 
     scores: np.ndarray
@@ -36,6 +37,7 @@ class _Pairs:
     needed: np.ndarray
     found_range_m: np.ndarray
     true_range_m: np.ndarray
+    known: np.ndarray
 
 
 class ObjectsScore:
@@ -45,8 +47,12 @@ class ObjectsScore:
         self._pairs: dict[str, list[_Pairs]] = {label: [] for label in classes}
         self._frames = 0
 
-    def add(self, found: Sequence[Box3D], true: Sequence[Box3D], *, needless: Sequence[Box3D] = ()) -> None:
-        """One frame: what was found, what is true, and what is true, but need not be found."""
+    def add(self, found: Sequence[Box3D], true: Sequence[Box3D], *, needless: Sequence[Box3D] = (),
+            known: Callable[[Box3D], bool] = lambda box: True) -> None:
+        """One frame: what was found, what is true, and what is true, but need not be found.
+
+        known: whether the labels tell what there is where a box was found.
+        """
         self._frames += 1
         for label, pairs in self._pairs.items():
             mine = [box for box in found if box.label == label]
@@ -60,7 +66,8 @@ class ObjectsScore:
                 missing[i, j] = 1 - overlap(mine[i], theirs[j])
             turned = np.array([[abs(np.remainder(a.yaw - b.yaw + np.pi, 2 * np.pi) - np.pi) for b in theirs] for a in mine])
             pairs.append(_Pairs(np.array([box.score for box in mine]), apart, missing, turned.reshape(apart.shape),
-                                np.arange(len(theirs)) < needed, np.linalg.norm(here, axis=1), np.linalg.norm(there, axis=1)))
+                                np.arange(len(theirs)) < needed, np.linalg.norm(here, axis=1), np.linalg.norm(there, axis=1),
+                                np.array([known(box) for box in mine], bool)))
 
     def result(self) -> dict[str, Any]:
         """map, per_class, per_range, map_iou_0.5, centre_m (NaN where there is nothing), frames, truths."""
@@ -118,8 +125,8 @@ def _matched(pairs: list[_Pairs], apart: Callable[[_Pairs], np.ndarray], most: f
             if hit:
                 free[j] = False
                 near.append((p, int(i), j))
-            elif (distances[i, ~wanted] < most).any() or not within[0] <= p.found_range_m[i] < within[1]:
-                continue  # it is something that need not be found, or another range's mistake
+            elif not p.known[i] or (distances[i, ~wanted] < most).any() or not within[0] <= p.found_range_m[i] < within[1]:
+                continue  # nobody knows, it is something that need not be found, or another range's mistake
             scores.append(p.scores[i])
             right.append(hit)
     return np.array(scores), np.array(right, bool), _truths(pairs, within), near

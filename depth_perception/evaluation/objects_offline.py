@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from depth_perception import bag as bags
 from depth_perception import engine
 from depth_perception.bag.labels import labels as labels_of
 from depth_perception.evaluation.objects import ObjectsScore
-from depth_perception.frame import BadInput, Frame
+from depth_perception.frame import BadInput, Calibration, Frame
 from depth_perception.geometry import camera, lidar, pose
-from depth_perception.geometry.boxes import Box3D, in_view, returns
+from depth_perception.geometry.boxes import Box3D, beside, in_view, returns
 from depth_perception.geometry.grid import Grid
 from depth_perception.model import Model
 from depth_perception.systems.objects import MODALITIES, Config, Objects
@@ -42,6 +42,9 @@ def objects(bag_paths: Sequence[str], model: Model, *, modalities: Sequence[str]
             min_returns: int = MIN_RETURNS, **options: Any) -> dict[str, Any]:
     """Scores of each modality over the labelled frames of bags; the first one's stand at the top, all under "per_modality".
 
+    Where no label of a bag lies beside the image, as in KITTI's files, its labels tell of the image alone: what is found beside it is then
+    no mistake.
+
     Args:
         modalities: of MODALITIES; none: all that the model has.
         labels: see `bag.labels`.
@@ -59,6 +62,8 @@ def objects(bag_paths: Sequence[str], model: Model, *, modalities: Sequence[str]
             system.reset()
         reader = bags.FrameReader(path, pairing="nearest", **options)
         true_of = labels_of(reader, labels)
+        waiting: list[tuple[str, Sequence[Box3D], list[Box3D], list[Box3D], Calibration]] = []
+        around = False
         for number, frame in enumerate(tqdm(reader, desc=path, unit="frame", disable=not sys.stderr.isatty())):
             true = true_of(frame, number)
             why = "no labels" if true is None else _unusable(frame) if needs_scan else None
@@ -67,7 +72,10 @@ def objects(bag_paths: Sequence[str], model: Model, *, modalities: Sequence[str]
                 continue
             for name, system in systems.items():
                 needed, needless = to_find(true, frame, grids[name], min_returns=min_returns)
-                scores[name].add(system.step(frame).boxes, needed, needless=needless)
+                waiting.append((name, system.step(frame).boxes, needed, needless, frame.calibration))
+            around |= any(beside(box, frame.calibration) for box in true)
+        for name, found, needed, needless, calibration in waiting:  # only the last frame has told where there are labels
+            scores[name].add(found, needed, needless=needless, known=_known(calibration, around=around))
         for sentence in reader.report():
             print(f"{path}: skipped {sentence}", file=sys.stderr)
     results = {name: score.result() for name, score in scores.items()}
@@ -96,6 +104,11 @@ def to_find(true: Sequence[Box3D], frame: Frame, grid: Grid, *, min_returns: int
         touched = points is None or returns(box, points) >= min_returns
         (needed if on_grid and touched and in_view(box, calibration) else needless).append(box)
     return needed, needless
+
+
+def _known(calibration: Calibration, *, around: bool) -> Callable[[Box3D], bool]:
+    """Whether labels tell what there is at a box: everywhere around the car, or within the image alone."""
+    return lambda box: around or in_view(box, calibration)
 
 
 def _unusable(frame: Frame) -> str | None:

@@ -19,7 +19,10 @@ NAMES: dict[str, str | None] = {
     "car": "car", "van": "car", "truck": "truck", "bus": "truck", "pedestrian": "pedestrian", "person": "pedestrian",
     "person_sitting": "pedestrian", "cyclist": "cyclist", "dontcare": None, "misc": None, "tram": None,
 }
+NEAR_M = 0.1  # what of a box is nearer to the camera, or behind it, no image shows
 ROAD_M = 0.15  # what is lower in a box is as well the road
+# Corners of `Box3D.corners` that an edge lies between.
+EDGES = tuple([(i, (i + 1) % 4) for i in range(4)] + [(i + 4, (i + 1) % 4 + 4) for i in range(4)] + [(i, i + 4) for i in range(4)])
 CHANNELS = 8  # x and y offset in cells, z in metres above the ground, log length, width, height, sin and cos of yaw
 
 
@@ -99,6 +102,25 @@ def in_view(box: Box3D, calibration: Calibration) -> bool:
     assert calibration.T_base_camera is not None
     pixels, z = camera.project(calibration.K, pose.transform(pose.inverse(calibration.T_base_camera), box.centre[None]))
     return bool(z[0] > 0.5 and 0 <= pixels[0, 0] <= calibration.width - 1 and 0 <= pixels[0, 1] <= calibration.height - 1)
+
+
+def beside(box: Box3D, calibration: Calibration, *, margin: float = 0.1) -> bool:
+    """Whether no part of a box falls into the image, nor so near its edge that a label may err by as much.
+
+    The rectangle around its corners in the image tells, as KITTI's label files draw it: a car that the edge cuts is in the image.
+    margin: this share of the image's sides around it still is the image. calibration: its place on the body known.
+    """
+    assert calibration.T_base_camera is not None
+    corners = pose.transform(pose.inverse(calibration.T_base_camera), box.corners())
+    seen = corners[corners[:, 2] >= NEAR_M]
+    # An edge that passes the camera is seen from where it comes before it.
+    cut = [a + (b - a) * (NEAR_M - a[2]) / (b[2] - a[2]) for i, j in EDGES for a, b in [(corners[i], corners[j])]
+           if (a[2] < NEAR_M) != (b[2] < NEAR_M)]
+    if not len(seen):
+        return True
+    pixels, _ = camera.project(calibration.K, np.vstack([seen, *cut]))
+    sides = np.array([calibration.width, calibration.height])
+    return bool((pixels.max(0) < -margin * sides).any() or (pixels.min(0) > sides - 1 + margin * sides).any())
 
 
 def encode(boxes: Sequence[Box3D], grid: Grid, *, ground: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,8 @@ class ObjectsNetConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if not self.classes or set(self.classes) - set(boxes.CLASSES) or len(set(self.classes)) < len(self.classes):
+            raise BadInput(f"classes: wanted some of {', '.join(boxes.CLASSES)}, each once, got {', '.join(self.classes) or 'none'}")
         if self.modality not in MODALITIES:
             raise BadInput(f"modality: wanted one of {', '.join(MODALITIES)}, got {self.modality!r}")
 

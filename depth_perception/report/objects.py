@@ -13,13 +13,12 @@ import numpy as np
 
 from depth_perception.frame import Calibration
 from depth_perception.geometry import camera, pose
-from depth_perception.geometry.boxes import Box3D
+from depth_perception.geometry.boxes import EDGES, Box3D
 from depth_perception.geometry.grid import Grid
 
 COLOURS = {"car": (60, 160, 255), "truck": (150, 110, 255), "pedestrian": (255, 90, 70), "cyclist": (255, 200, 40)}
 TRUE = (255, 255, 255)
 NEAR_M = 0.2
-_EDGES = [(i, (i + 1) % 4) for i in range(4)] + [(i + 4, (i + 1) % 4 + 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ def over_camera(image: np.ndarray, calibration: Calibration, boxes: Sequence[Box
     T_camera_base = pose.inverse(calibration.T_base_camera)
     for box, colour, width in _drawn(boxes, true):
         corners = pose.transform(T_camera_base, box.corners())
-        for i, j in [*_EDGES, (0, 5), (1, 4)]:
+        for i, j in [*EDGES, (0, 5), (1, 4)]:
             ends = _before(corners[i], corners[j])
             if ends is not None:
                 pixels, _ = camera.project(calibration.K, ends)
@@ -105,7 +104,7 @@ def over_cloud(points: np.ndarray, boxes: Sequence[Box3D], grid: Grid, *, true: 
     for box, colour, width in _drawn(boxes, true):
         corners = place(box.outline())
         nose = place(box.centre[None, :2])[0], place((box.outline()[:2].mean(0))[None])[0]
-        for i, j in _EDGES[:4]:
+        for i, j in EDGES[:4]:
             _line(out, np.stack([corners[i], corners[j]]), colour, width)
         _line(out, np.stack(nose), colour, width)
     return out
@@ -119,7 +118,7 @@ def over_features(
     place = _Place(grid, grid.cell_m / enlarge)
     for box in boxes:
         corners = place(box.outline())
-        for i, j in _EDGES[:4]:
+        for i, j in EDGES[:4]:
             _line(out, np.stack([corners[i], corners[j]]), TRUE, 1)
     return out
 

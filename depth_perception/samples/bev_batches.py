@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -170,8 +170,8 @@ def held_out(frames: BevFrames | Sequence[BevFrame], layout: Layout, *, most: in
              labels: bool = False, apart_m: float = 0.0, turned: tuple[float, float] = (0.0, 0.0)) -> Iterator[dict[str, Tensor]]:
     """At most so many frames, spread evenly, as a driving car sees them, batch by batch; keys as of `BevBatches`.
 
-    pairs: so many targets per frame; apart_m: at least so far from each other. turned: the cloud alone is turned and shifted at random by
-    up to so many degrees and metres, always alike for the same frame.
+    pairs: so many targets per frame, where it has as many; apart_m: at least so far from each other. turned: the cloud alone is turned and
+    shifted at random by up to so many degrees and metres, always alike for the same frame.
     """
     each = frames.held_out if isinstance(frames, BevFrames) else frames
     places = np.unique(np.linspace(0, len(each) - 1, min(most, len(each))).round().astype(int))
@@ -180,13 +180,14 @@ def held_out(frames: BevFrames | Sequence[BevFrame], layout: Layout, *, most: in
         for k, place in enumerate(places[first : first + batch]):
             frame = each[place]
             cloud = _random_turn(np.random.default_rng(frame.stamp_ns), *turned)
-            if pairs and apart_m:
-                inside = [(np.abs(_places(frame.at, layout.grid.coarser(2), T)) < 0.98).all(1) for T in (np.eye(4), cloud)]
-                ok = np.flatnonzero(inside[0] & inside[1])
-                chosen = ok[thinned(frame.at[ok, :2], apart_m=apart_m, most=pairs, rng=np.random.default_rng(frame.stamp_ns))]
-                frame = BevFrame(**(frame.__dict__ | {"pixels": frame.pixels[chosen], "at": frame.at[chosen]}))
             view = full_view(frame.image.shape[:2], height=layout.height, width=layout.width)
             T = frame.T_base_camera
+            if pairs and apart_m:
+                # By all that `_pairs` asks of a target, or it would leave some of those out that are chosen here.
+                found = _targets(frame, layout.grid.coarser(2), layout, np.eye(4), cloud, T, view.K(frame.K), edge=0.98)
+                chosen = found.which[thinned(frame.at[found.which, :2], apart_m=apart_m, most=pairs,
+                                             rng=np.random.default_rng(frame.stamp_ns), cells=found.cells)]
+                frame = replace(frame, pixels=frame.pixels[chosen], at=frame.at[chosen])
             views.append(made(frame, layout, image=view.image(frame.image), K=view.K(frame.K), body=np.eye(4), cloud=cloud,
                               T_body_camera=T, shaken=T, points=frame.points, labels=labels,
                               pairs=pairs > 0 and (pairs, k, np.random.default_rng(frame.stamp_ns))))
@@ -215,14 +216,34 @@ def measured(points: np.ndarray, K: np.ndarray, depths: np.ndarray, *, height: i
     return (count / np.maximum(count.sum(0), 1)).astype(np.float32)
 
 
-def _pairs(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, cloud: np.ndarray, T_body_camera: np.ndarray, K: np.ndarray,
-           count: int, place: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    in_camera = pose.transform(pose.inverse(T_body_camera) @ body, frame.at)
-    pixels, z = camera.project(K, in_camera)
+@dataclass(frozen=True, eq=False)
+class _Targets:
+    """Targets that can be paired: (M,) which of a frame's, cells: (M,) of the cloud's map; and of all N of the frame, their (N, 2) pixels
+
+    in the view and places in both maps.
+    """
+
+    which: np.ndarray
+    cells: np.ndarray
+    pixels: np.ndarray
+    at_image: np.ndarray
+    at_cloud: np.ndarray
+
+
+def _targets(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, cloud: np.ndarray, T_body_camera: np.ndarray, K: np.ndarray,
+             *, edge: float = 1.0) -> _Targets:
+    """Those that the view shows and that lie on both maps, within `edge` of their half."""
+    pixels, z = camera.project(K, pose.transform(pose.inverse(T_body_camera) @ body, frame.at))
     at_image, at_cloud = _places(frame.at, coarse, body), _places(frame.at, coarse, cloud)
     seen = (z > 0.5) & (pixels >= 0).all(1) & (pixels <= [layout.width - 1, layout.height - 1]).all(1)
-    ok = np.flatnonzero(seen & (np.abs(at_image) < 1).all(1) & (np.abs(at_cloud) < 1).all(1))
-    cells = coarse.cells(pose.transform(cloud, frame.at[ok]))
+    which = np.flatnonzero(seen & (np.abs(at_image) < edge).all(1) & (np.abs(at_cloud) < edge).all(1))
+    return _Targets(which, coarse.cells(pose.transform(cloud, frame.at[which])), pixels, at_image, at_cloud)
+
+
+def _pairs(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, cloud: np.ndarray, T_body_camera: np.ndarray, K: np.ndarray,
+           count: int, place: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    found = _targets(frame, coarse, layout, body, cloud, T_body_camera, K)
+    ok, cells, pixels, at_image, at_cloud = found.which, found.cells, found.pixels, found.at_image, found.at_cloud
     order = rng.permutation(len(ok))
     _, first = np.unique(cells[order], return_index=True)
     chosen = order[rng.permutation(first)[:count]]

@@ -1,4 +1,4 @@
-"""Frames with a LiDAR scan in memory, for what is learned from above (S3): image, cloud, target points, labels."""
+"""Frames in memory, for what is learned from above (S3): image, cloud, target points or labels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from depth_perception.frame import BadInput, Frame, check_ranges, ranged
 from depth_perception.geometry import camera, frustum, lidar, pose
-from depth_perception.geometry.boxes import Box3D, in_view, returns
+from depth_perception.geometry.boxes import Box3D, beside, returns
 from depth_perception.geometry.pillars import ground_of
 from depth_perception.samples.targets import TargetConfig, targets
 
+NO_SCAN = "no LiDAR scan"
 Labels = Callable[[Frame, int], Sequence[Box3D] | None]
 
 
@@ -46,10 +47,11 @@ class BevFrame:
     """image: (h, w, 3) uint8 RGB; K: (3, 3) of it; T_base_camera: (4, 4), of a body that looks as the camera does where that looks aside
     (frustum.facing): one grid ahead serves cameras of all views (claim 14).
 
-    points: (N, 3) float32 returns, body frame, metres; ground: (3,) plane under them (geometry.ground).
-    pixels: (M, 2) float32 target points in the image; at: (M, 3) float32 the same in the body frame.
+    points: (N, 3) float32 returns, body frame, metres, none where there was no scan; ground: (3,) plane under them (geometry.ground), or
+    level, as low as the drive's labels stand.
+    pixels: (M, 2) float32 target points in the image; at: (M, 3) float32 the same in the body frame; none of a frame with labels.
     labels: boxes with returns in them, body frame; None where nobody labelled the frame. around: whether what is beside the image is
-    labelled, too, as some box of the drive there shows.
+    labelled, too, as some box of the drive wholly there shows.
     """
 
     name: str
@@ -70,12 +72,14 @@ class BevFrames:
     """Frames to learn from, and those held out: the first share `validate` of every drive, two frames apart from the others. They choose
     weights; what a model is worth, other drives say.
 
-    labelled: whether frames without labels are left out. dropped: what was left out, and how often.
+    labelled: whether labels are what is learned from: frames without them are left out, target points are not looked for. scans: whether
+    frames without a scan that the camera sees are left out, too. dropped: what was left out, and how often.
     """
 
     config: BevFrameConfig = field(default_factory=BevFrameConfig)
     validate: float = 0.0
     labelled: bool = False
+    scans: bool = True
     frames: list[BevFrame] = field(default_factory=list)
     held_out: list[BevFrame] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -87,6 +91,7 @@ class BevFrames:
         """
         found: list[BevFrame] = []
         dropped, count, labelled, seen, around = Counter[str](), 0, 0, 0, False
+        feet: list[float] = []
         for count, frame in enumerate(frames, 1):
             if (count - 1) % self.config.every:
                 continue
@@ -97,17 +102,23 @@ class BevFrames:
             else:
                 found.append(made)
                 labelled += len(boxes or ())
-                inside = sum(in_view(box, frame.calibration) for box in boxes or ())
+                inside = sum(not beside(box, frame.calibration) for box in boxes or ())
                 seen += inside
                 around |= inside < len(boxes or ())
+                feet += [float(box.centre[2] - box.size[2] / 2) for box in boxes or ()]
         if not found:
             reason = max(dropped, key=lambda each: dropped[each]) if dropped else "no frame at all"
-            wanted = "an image, a scan that falls into it, target points" + (" and labels" if self.labelled else "")
-            raise BadInput(f"{name}: wanted frames with {wanted}; none of {count} has them: {reason}")
+            needs = ["a scan that falls into it"] * self.scans + ["labels" if self.labelled else "target points"]
+            hint = " (the models of a cloud, and of both, need one; that of the image, --modality image, does not)" * self.labelled
+            raise BadInput(f"{name}: wanted frames with an image, {' and '.join(needs)}; none of {count} has them: "
+                           f"{reason}{hint if reason == NO_SCAN else ''}")
         if labelled and not seen:
             raise BadInput(f"{name}: wanted labels of what the camera sees; all {labelled} lie outside the image")
         if around:
             found = [replace(frame, around=True) for frame in found]
+        if feet:  # where no return shows the road, what stands on it does
+            level = np.array([0.0, 0.0, np.median(feet)])
+            found = [frame if len(frame.points) else replace(frame, ground=level) for frame in found]
         held = int(self.validate * len(found))
         trained = found[held + 2 * (held > 0):]
         if not trained:  # too short to be divided
@@ -126,40 +137,51 @@ class BevFrames:
 
     def _frame(self, frame: Frame, name: str, boxes: Sequence[Box3D] | None) -> BevFrame | str:
         """What is kept of a frame, or why nothing is."""
-        calibration = frame.calibration
         if self.labelled and boxes is None:
             return "no labels"
-        if frame.scan is None:
-            return "no LiDAR scan"
-        if calibration.T_camera_lidar is None:
-            return "no transform between camera and LiDAR"
-        if calibration.T_base_camera is None:
+        if frame.calibration.T_base_camera is None:
             return "no transform between camera and body"
-        T_view_base = frustum.facing(calibration.T_base_camera)
-        calibration = replace(calibration, T_base_camera=T_view_base @ calibration.T_base_camera)
-        assert calibration.T_base_camera is not None and calibration.T_camera_lidar is not None
-        in_camera = lidar.in_camera(frame.scan, calibration)
+        T_view_base = frustum.facing(frame.calibration.T_base_camera)
+        calibration = replace(frame.calibration, T_base_camera=T_view_base @ frame.calibration.T_base_camera)
+        assert calibration.T_base_camera is not None
         height = min(calibration.height, self.config.storage_height)
         width = round(calibration.width * height / calibration.height)
         image = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
         K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(height, width))
-        pixels, z = camera.project(K, in_camera)
-        if not ((z > 0.5) & (pixels >= 0).all(1) & (pixels <= [width - 1, height - 1]).all(1)).any():
-            return "no return of the LiDAR in the image"
-        pixels, which = targets(image, K, in_camera, self.config.targets)
-        if not len(which):
-            return "no target points: no corners, or none with a return beside it"
+        in_camera = _seen(frame, K, height=height, width=width)
+        if isinstance(in_camera, str):
+            if self.scans:
+                return in_camera
+            in_camera = np.zeros((0, 3), np.float32)
+        pixels, which = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
+        if not self.labelled:
+            pixels, which = targets(image, K, in_camera, self.config.targets)
+            if not len(which):
+                return "no target points: no corners, or none with a return beside it"
         points = pose.transform(calibration.T_base_camera, in_camera).astype(np.float32)
         at = points[which]
         ground = ground_of(points)
+        scanned = len(points) > 0
         points = points[(np.abs(points[:, :2]) < self.config.reach_m).all(1) & (points[:, 0] > -self.config.behind_m)]
         if len(points) > self.config.max_points:
             points = points[np.random.default_rng(frame.stamp_ns).choice(len(points), self.config.max_points, replace=False)]
         labels = None
         if boxes is not None:
             turned = (box.moved(T_view_base) for box in boxes)
-            labels = tuple(box for box in turned if returns(box, points) >= self.config.min_returns)
+            labels = tuple(box for box in turned if not scanned or returns(box, points) >= self.config.min_returns)
         return BevFrame(name, frame.stamp_ns, image, K, calibration.T_base_camera, points, ground, pixels, at, labels)
+
+
+def _seen(frame: Frame, K: np.ndarray, *, height: int, width: int) -> np.ndarray | str:
+    """(N, 3) the scan in the camera frame, metres, some of it in the image of this size; or why it is of no use."""
+    if frame.scan is None:
+        return NO_SCAN
+    if frame.calibration.T_camera_lidar is None:
+        return "no transform between camera and LiDAR"
+    in_camera = lidar.in_camera(frame.scan, frame.calibration)
+    pixels, z = camera.project(K, in_camera)
+    inside = (z > 0.5) & (pixels >= 0).all(1) & (pixels <= [width - 1, height - 1]).all(1)
+    return in_camera if inside.any() else "no return of the LiDAR in the image"
 
 
 def turn(yaw: float, *, x: float = 0.0, y: float = 0.0) -> np.ndarray:

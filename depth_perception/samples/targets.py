@@ -79,18 +79,26 @@ def at_stride(pixels: np.ndarray, stride: int) -> np.ndarray:
     return np.floor((pixels + 0.5) / stride).astype(np.int64)
 
 
-def thinned(points: np.ndarray, *, apart_m: float, most: int, rng: np.random.Generator) -> np.ndarray:
-    """(N, 2) places from above, metres -> indices of at most `most` of them, random ones, any two at least `apart_m` apart."""
+def thinned(points: np.ndarray, *, apart_m: float, most: int, rng: np.random.Generator, cells: np.ndarray | None = None) -> np.ndarray:
+    """(N, 2) places from above, metres -> indices of at most `most` of them, random ones, any two at least `apart_m` apart.
+
+    cells: (N,) at most one of each is taken.
+    """
     order = rng.permutation(len(points))
+    own = np.arange(len(points)) if cells is None else cells
+    taken: set[int] = set()
     near: dict[tuple[int, int], list[int]] = {}
     chosen: list[int] = []
-    cells = np.floor(points / apart_m).astype(np.int64)
+    squares = np.floor(points / apart_m).astype(np.int64)
     for i in order:
-        x, y = cells[i]
+        if int(own[i]) in taken:
+            continue
+        x, y = squares[i]
         close = (j for dx in (-1, 0, 1) for dy in (-1, 0, 1) for j in near.get((x + dx, y + dy), ()))
         if all(np.hypot(*(points[i] - points[j])) >= apart_m for j in close):
             near.setdefault((x, y), []).append(i)
             chosen.append(int(i))
+            taken.add(int(own[i]))
             if len(chosen) == most:
                 break
     return np.array(chosen, np.int64)

@@ -60,7 +60,8 @@ class ObjectsOutput:
     """Attributes:
     boxes: the surest first, body frame.
     modality: both, image or cloud: what they were found in.
-    said: sentences on what has changed since the last output: a sensor that has fallen silent, or is back.
+    said: sentences on what has changed since the last output: a sensor that has fallen silent, or is back; and, the first time, that
+        nobody knows how high the camera stands over the road.
     features: (C, R, S) float32 the network's map from above, on `grid`, whose body is `T_base_view`'s view.
     ground: (3,) plane of the road in the body frame, as a scan shows it or has shown it (geometry.ground).
     calibration: of the camera, on the body that the boxes are in: its own where nobody knows its place.
@@ -100,6 +101,7 @@ class _Network:
     depths: np.ndarray
     classes: tuple[str, ...]
     inputs: dict[str, list[int]]
+    camera_m: float | None  # how high the cameras stood over the road that it learned from
 
     @property
     def sees_image(self) -> bool:
@@ -117,7 +119,8 @@ class Objects:
         infers: some of both, image and cloud -> what answers as an Engine does, when called with the inputs that its manifest lists
             (image, polar, heights, pillars): `heat` (1, K, R, S) 0..1, `boxes` (1, 8, R, S) as of geometry.boxes.encode, `features`
             (1, C, R, S).
-        described: network name -> its entry in the manifest: config (grid, depths, classes) and inputs.
+        described: network name -> its entry in the manifest: config (grid, depths, classes), inputs, and camera_m, metres, where it is
+            known: how high the cameras stood over the road that it learned from.
         height, width: of the image as the networks see it. canonical_focal_px: see `network_input.focal_ratio`.
         prepare: `network_input.prepare`, or what does the same elsewhere.
     Raises:
@@ -164,6 +167,7 @@ class Objects:
         """As if nothing had been seen."""
         self._ground: np.ndarray | None = None
         self._last: str | None = None
+        self._road_said = False
         self._polar: dict[str, tuple[Calibration, np.ndarray]] = {}
 
     @property
@@ -177,10 +181,12 @@ class Objects:
         Raises BadInput when no network serves what is there.
         """
         calibration, T_view_base = _view(frame.calibration)
-        points, silent = None, ""
-        if self._wants_cloud():
-            points, silent = self._points(frame.scan, calibration, frame.stamp_ns)
-        return self._found(frame.stamp_ns, calibration, T_view_base, frame.image, points, silent, network_input)
+        # A network of the image alone asks a scan, too, where the road is.
+        points, silent = self._points(frame.scan, calibration, frame.stamp_ns)
+        if not self._wants_cloud():
+            silent = ""
+        placed = frame.calibration.T_base_camera is not None
+        return self._found(frame.stamp_ns, calibration, T_view_base, frame.image, points, silent, network_input, placed=placed)
 
     def step_scan(self, scan: Scan, calibration: Calibration) -> ObjectsOutput:
         """One scan without an image; calibration: the camera's, for where the LiDAR stands. Raises BadInput like `step`."""
@@ -188,7 +194,7 @@ class Objects:
         points, why = self._points(scan, calibration, scan.stamp_ns)
         if points is None:
             raise BadInput(f"objects: no image, and {why}")
-        return self._found(scan.stamp_ns, calibration, T_view_base, None, points, "the camera is silent", None)
+        return self._found(scan.stamp_ns, calibration, T_view_base, None, points, "the camera is silent", None, placed=True)
 
     def _wants_cloud(self) -> bool:
         return self._config.modality != "image" and bool({"both", "cloud"} & set(self._networks))
@@ -226,7 +232,7 @@ class Objects:
                        f"(the model has {', '.join(self._networks)})")
 
     def _found(self, stamp_ns: int, view: Calibration, T_view_base: np.ndarray, image: np.ndarray | None, points: np.ndarray | None,
-               silent: str, network_input: np.ndarray | None) -> ObjectsOutput:
+               silent: str, network_input: np.ndarray | None, *, placed: bool) -> ObjectsOutput:
         started = time.perf_counter()
         config = self._config
         modality = self._chosen(image=image is not None, points=points is not None, silent=silent)
@@ -234,7 +240,7 @@ class Objects:
         arrays: dict[str, np.ndarray] = {}
         if points is not None:
             self._ground = pillars.ground_of(points)
-        plane = np.array([0.0, 0.0, config.ground_m]) if self._ground is None else self._ground
+        plane, unsure = self._road(network, placed=placed)
         if network.sees_image:
             assert image is not None
             ready = network_input is not None and network_input.shape[-2:] == (self._height, self._width)
@@ -250,13 +256,28 @@ class Objects:
         T_base_view = pose.inverse(T_view_base)
         found = found_in(answer["heat"][0], answer["boxes"][0], output_grid, classes=network.classes, ground=plane,
                          min_score=config.min_score, most=config.max_objects)
-        said = () if modality == self._last else self._says(modality, silent)
+        said = (() if modality == self._last else self._says(modality, silent)) + unsure
         self._last = modality
         done = time.perf_counter()
         timing = {"pre": (prepared - started) * 1e3, "engine": (inferred - prepared) * 1e3, "post": (done - inferred) * 1e3}
         on_body = replace(view, T_base_camera=T_base_view @ view.T_base_camera)
         return ObjectsOutput(stamp_ns, tuple(box.moved(T_base_view) for box in found), modality, said, answer["features"][0], output_grid,
                              T_base_view, _turned(plane, T_view_base), on_body, timing)
+
+    def _road(self, network: _Network, *, placed: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(3,) plane of the road in the view's body, and what is to be said of it, once. placed: whether the camera's place is known."""
+        if self._ground is not None:
+            return self._ground, ()
+        level = self._config.ground_m
+        if placed or level:
+            return np.array([0.0, 0.0, level]), ()
+        if network.camera_m is None:
+            sentence = "nobody says how high the camera stands over the road: z counts from the road, not from the camera"
+        else:
+            sentence = f"nobody says how high the camera stands over the road: {network.camera_m:g} m are assumed, as in training"
+        said = () if self._road_said else (sentence,)
+        self._road_said = True
+        return np.array([0.0, 0.0, -(network.camera_m or 0.0)]), said
 
     def _says(self, modality: str, silent: str) -> tuple[str, ...]:
         if modality == "both" or not silent:
@@ -302,7 +323,9 @@ def _network(name: str, infer: Infer, described: Mapping[str, Any]) -> _Network:
     try:
         config = described["config"]
         grid, inputs = Grid(**config["grid"]), {key: list(shape) for key, shape in described["inputs"].items()}
-        network = _Network(infer, grid, np.array(config["depths"], np.float64), tuple(config["classes"]), inputs)
+        high = described.get("camera_m")
+        network = _Network(infer, grid, np.array(config["depths"], np.float64), tuple(config["classes"]), inputs,
+                           None if high is None else float(high))
         heat = described.get("outputs", {}).get("heat")
     except (KeyError, TypeError, ValueError) as error:
         said = f"objects: network {name} is described without grid, depths, classes or inputs ({error}); is the model one of objects?"

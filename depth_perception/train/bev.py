@@ -27,12 +27,12 @@ _HEADS = ("project.", "tell.")  # they help to pretrain, and do not drive
 
 
 def read(bags: Sequence[str | Path], config: BevFrameConfig, *, validate: float, topics: Sequence[str] = (), labelled: bool = False,
-         source: str | None = None, **reading: Any) -> tuple[BevFrames, list[str]]:
+         scans: bool = True, source: str | None = None, **reading: Any) -> tuple[BevFrames, list[str]]:
     """The frames of bags, each of its cameras in `topics` a drive of its own (claim 14), and sentences on bags that give nothing.
 
-    labelled, source: wants labels, see bag.labels.labels. BadInput when no bag gives anything.
+    labelled, source: wants labels, see bag.labels.labels. scans: see BevFrames. BadInput when no bag gives anything.
     """
-    frames, warnings = BevFrames(config, validate=validate, labelled=labelled), []
+    frames, warnings = BevFrames(config, validate=validate, labelled=labelled, scans=scans), []
     last: BadInput | None = None
     for bag in bags:
         cameras = [topic for topic in topics if topic in Bag(bag).topics] if topics else [None]
@@ -79,11 +79,16 @@ def on_depth_of(ours: Any, theirs: Any) -> Any:
     return ours
 
 
-def layout(image: BevImageConfig, *, height: int, width: int, canonical_focal_px: float, classes: tuple[str, ...] = ()) -> Layout:
-    """What networks with this image side want of a frame."""
+def layout(image: BevImageConfig, *, height: int, width: int, canonical_focal_px: float, classes: tuple[str, ...] = (),
+           wider: Sequence[tuple[int, ...]] = ()) -> Layout:
+    """What networks with this image side want of a frame. wider: of the pyramids that read the map from above; none: the image's."""
     deepest = 2 ** (image.layers[-1] + 1)
     if height % deepest or width % deepest or min(height, width) < deepest:
         raise BadInput(f"network input: wanted sides divisible by {deepest}, got {width}x{height}")
+    halved = 1 + max(len(each) for each in wider or [image.wider])  # from pillars to the map, and once for each of `wider`
+    if image.grid.rows % 2**halved or image.grid.columns % 2**halved:
+        raise BadInput(f"grid: wanted rows and columns divisible by {2**halved}, for the networks halve them {halved} times, "
+                       f"got {image.grid.rows}x{image.grid.columns}")
     return Layout(height, width, canonical_focal_px, image.depths, image.stride, image.grid, image.fusion == "height", classes)
 
 

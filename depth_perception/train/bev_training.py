@@ -29,6 +29,7 @@ class Recipe:
     batches: options of BevBatches. terms: networks, batch, configuration -> the weighted terms of the loss.
     validation: networks, held-out frames, configuration -> their scores; None where nothing is held out.
     write: networks, directory, configuration, lineage -> a model there, without its report.
+    shown: networks, frames, configuration -> what the report shows of one of them.
     identity: further options that a resumed run must share, as --name: value. told: what else the lineage says of the frames.
     """
 
@@ -38,17 +39,20 @@ class Recipe:
     terms: Callable[[nn.ModuleDict, dict[str, Tensor], Any], dict[str, Tensor]]
     validation: Callable[[nn.ModuleDict, Sequence[BevFrame], Any], Validation | None]
     write: Callable[[nn.ModuleDict, Path, Any, dict[str, Any]], object]
+    shown: Callable[[nn.ModuleDict, Sequence[BevFrame], Any], object]
     identity: dict[str, Any] = field(default_factory=dict)
     told: Callable[[BevFrames], dict[str, Any]] = lambda frames: {}
 
 
 def train(recipe: Recipe, bags: Sequence[str | Path], out: str | Path, *, config: Any, budget: Budget, batch: int = 4, seed: int = 0,
           init: str | Path | None = None, depth: str | Path | None = None, resume: bool = False, command: str = "",
-          topics: Sequence[str] = (), then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
+          topics: Sequence[str] = (), draw: Callable[[Path, Any], None] | None = None,
+          then: Callable[[Path, History], None] | None = None, **reading: Any) -> History:
     """Trains on bags and writes a model directory: weights, manifest, report/.
 
     depth: a model of `train depth`, which the image side is built upon (claim 4), instead of one that is learned from the beginning
-    (claim 5). topics: image topics, for bags with several cameras (claim 14). reading, then: as of train.depth.train.
+    (claim 5). topics: image topics, for bags with several cameras (claim 14). draw: puts what `recipe.shown` says of a held-out frame, or
+    else of the first one, into the report's folder. reading, then: as of train.depth.train.
     """
     writable.directory("--out", out)
     out = Path(out)
@@ -71,6 +75,8 @@ def train(recipe: Recipe, bags: Sequence[str | Path], out: str | Path, *, config
     with staged(out) as stage:
         recipe.write(networks, stage, config, origin)
         pictures.curves(history, stage / "report")
+        if draw is not None:
+            draw(stage / "report", recipe.shown(networks, frames.held_out or frames.frames, config))
         if then is not None:
             then(stage, history)
     return history

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from depth_perception import model
 from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.geometry.grid import Grid
 from depth_perception.losses.contrast import contrast
 from depth_perception.losses.depth_distribution import depth_distribution
 from depth_perception.losses.occupancy import occupancy
@@ -30,6 +33,7 @@ from depth_perception.train.fit import Budget, FitConfig, History, Validation
 from depth_perception.train.retrieval import embedded, retrieval
 
 NETWORKS = ("bev_image", "bev_cloud")
+SHOWN_PAIRS = 256  # targets of the report's picture
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Config:
     """S3's pretraining: contrast * InfoNCE (claims 8, 9) + depth * cross-entropy of the depth distribution (claim 5), and
     ours for the cloud: hidden * error of what it says of the blocks that were hidden from it (losses.occupancy).
 
-    temperature: tau. contrast 0 trains the depth distribution alone; depth 0 leaves it as --init has it.
+    temperature: tau. contrast 0 trains the depth distribution alone; with depth 0 no return teaches it, and contrast alone
+    moves it, for what is compared was lifted by it.
     literal: only the features at target points are lifted, as claims 3 and 6 have it; otherwise all of them are, and the targets are read
     from the map. blank: images show nothing: what is then learned, positions alone tell.
     validate: the first share of every bag is held out and scored; the weights that find most targets again are the model.
@@ -71,7 +76,8 @@ class Config:
 
     def layout(self) -> Layout:
         """What the networks want of a frame."""
-        return bev.layout(self.image, height=self.height, width=self.width, canonical_focal_px=self.canonical_focal_px)
+        return bev.layout(self.image, height=self.height, width=self.width, canonical_focal_px=self.canonical_focal_px,
+                          wider=[self.image.wider, self.cloud.wider])
 
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, **how: Any) -> History:
@@ -80,7 +86,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     def read(bags: Sequence[str | Path], config: Config, **options: Any) -> tuple[BevFrames, list[str]]:
         return bev.read(bags, config.frames, validate=config.validate, **options)
 
-    recipe = Recipe(new_networks, read, {"pairs": True}, terms, validation, write)
+    recipe = Recipe(new_networks, read, {"pairs": True}, terms, validation, write, shown=shown)
     return bev_training.train(recipe, bags, out, config=config, budget=budget, **how)
 
 
@@ -166,6 +172,47 @@ def depth_score(networks: nn.ModuleDict, frames: Sequence[BevFrame], layout: Lay
         image = torch.full_like(data["image"], 0.5) if blank else data["image"]
         values.append(float(depth_distribution(networks["bev_image"].seen(image)[1], data["depth"])))  # type: ignore[operator]
     return sum(values) / len(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A frame as the networks see it, for the report.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB; pixels: (M, 2) x, y of the targets in it.
+        points: (N, 3) the cloud; at: (M, 2) the targets in it from above, metres, body frame. grid: of the maps.
+        right: (M,) bool whether the image of a target finds its own cloud first.
+        from_image, from_cloud: (C, R, S) features from above.
+    """
+
+    image: np.ndarray
+    pixels: np.ndarray
+    points: np.ndarray
+    at: np.ndarray
+    grid: Grid
+    right: np.ndarray
+    from_image: np.ndarray
+    from_cloud: np.ndarray
+
+
+@torch.no_grad()
+def shown(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Config) -> Shown:
+    """The first frame, its targets a metre apart."""
+    frame, layout = frames[0], config.layout()
+    networks.eval()
+    data = onto(home(networks), next(iter(held_out(frames[:1], layout, most=1, pairs=SHOWN_PAIRS, apart_m=1.0))))
+    real = data["target"][0] >= 0
+    ours, theirs, *_ = embedded(networks, data, literal=config.literal, blank=config.blank)
+    alike = F.normalize(ours[0, real], dim=1) @ F.normalize(theirs[0, real], dim=1).T
+    image, grid = data["image"], layout.grid.coarser(2)
+    above, _ = networks["bev_image"](torch.full_like(image, 0.5) if config.blank else image, data["polar"], data.get("heights"))
+    places = (data["at_cloud"][0, real].cpu().numpy() + 1) / 2
+    size = np.array([config.width, config.height])
+    return Shown(
+        (image[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy(), (data["at_pixel"][0, real].cpu().numpy() + 1) / 2 * size - 0.5,
+        frame.points, places * np.array([grid.columns, grid.rows]) * grid.cell_m + np.array([grid.x_m, grid.y_m]), grid,
+        (alike <= alike.diagonal()[:, None]).all(1).cpu().numpy(), above[0].float().cpu().numpy(),
+        networks["bev_cloud"](data["pillars"])[0].float().cpu().numpy())
 
 
 def write(networks: nn.ModuleDict, out: Path, config: Config, lineage: dict[str, Any]) -> model.Model:

@@ -11,27 +11,34 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from depth_perception import model
-from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.frame import BadInput, Calibration, check_ranges, ranged
+from depth_perception.geometry import ground
+from depth_perception.geometry.boxes import Box3D
+from depth_perception.geometry.grid import Grid
 from depth_perception.losses import centres
 from depth_perception.losses.depth_distribution import depth_distribution
 from depth_perception.networks.load import build, entry, weights
 from depth_perception.networks.objects import MODALITIES, ObjectsNet, ObjectsNetConfig
 from depth_perception.samples.bev_batches import BevSampleConfig, Layout, held_out
 from depth_perception.samples.bev_frames import BevFrame, BevFrameConfig, BevFrames
+from depth_perception.systems.objects import found_in
 from depth_perception.train import bev, bev_training
 from depth_perception.train.bev_training import Recipe
 from depth_perception.train.device import home, onto
 from depth_perception.train.fit import Budget, FitConfig, History, Validation
 
+SHOWN_SCORE, SHOWN_BOXES = 0.3, 50  # of what the report's pictures show
+
 
 @dataclass(frozen=True)
 class Config:
     """Per modality: heat * focal loss of the centres + boxes * error of the boxes there + depth * cross-entropy of the depth distribution,
-    where the labelled frames have a scan (0: labels alone).
+    where the labelled frames have a scan (0: labels alone). A model of the image learns from frames without one, too.
 
     modalities: the models that are trained, side by side; each has its own backbones, from --init or fresh.
     validate: the first share of every bag is held out and scored; the weights with the least loss there are the model.
@@ -65,8 +72,10 @@ class Config:
     def layout(self) -> Layout:
         """What the networks want of a frame."""
         image = replace(self.network.image, grid=self.network.grid, depths=self.network.depths)
+        wider = {"image": [self.network.image.wider], "cloud": [self.network.cloud.wider],
+                 "both": [self.network.image.wider, self.network.cloud.wider]}
         return bev.layout(image, height=self.height, width=self.width, canonical_focal_px=self.canonical_focal_px,
-                          classes=self.network.classes)
+                          classes=self.network.classes, wider=[each for name in self.modalities for each in wider[name]])
 
 
 def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, labels: str | None = None,
@@ -78,7 +87,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     """
 
     def read(bags: Sequence[str | Path], config: Config, **options: Any) -> tuple[BevFrames, list[str]]:
-        found, warnings = bev.read(bags, config.frames, validate=config.validate, labelled=True, source=labels, **options)
+        found, warnings = bev.read(bags, config.frames, validate=config.validate, labelled=True, scans=set(config.modalities) != {"image"},
+                                   source=labels, **options)
         if frames is not None:
             found.fewer(frames)
         if not any(frame.labels for frame in found.frames):
@@ -86,7 +96,9 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         return found, warnings
 
     recipe = Recipe(new_networks, read, {"labels": True}, terms, validation, write, identity={"--labels": labels, "--frames": frames},
-                    told=lambda found: {"labels": sum(len(frame.labels or ()) for frame in found.frames)})
+                    told=lambda found: {"labels": sum(len(frame.labels or ()) for frame in found.frames),
+                                        "camera_m": round(float(np.median([_camera_m(frame) for frame in found.frames])), 3)},
+                    shown=shown)
     return bev_training.train(recipe, bags, out, config=config, budget=budget, **how)
 
 
@@ -176,9 +188,46 @@ def validation(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Conf
     return Validation(scores, "loss")
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A frame, its labels, and what each model finds in it: for the report. Boxes and points in the frame's body, grid of the answers."""
+
+    image: np.ndarray
+    calibration: Calibration
+    points: np.ndarray
+    grid: Grid
+    true: tuple[Box3D, ...]
+    found: dict[str, tuple[Box3D, ...]]
+
+
+@torch.no_grad()
+def shown(networks: nn.ModuleDict, frames: Sequence[BevFrame], config: Config) -> Shown:
+    """The first frame that has labels, else the first."""
+    frame = next((each for each in frames if each.labels), frames[0])
+    networks.eval()
+    data = onto(home(networks), next(iter(held_out([frame], config.layout(), most=1, labels=True))))
+    grid = config.network.grid.coarser(2)
+    found = {}
+    for name, network in networks.items():
+        heat, boxes, _ = network(*(data[each] for each in network.config.inputs(config.height, config.width)))  # type: ignore[operator, union-attr]
+        found[name] = found_in(heat[0].float().cpu().numpy(), boxes[0].float().cpu().numpy(), grid, classes=config.network.classes,
+                               ground=frame.ground, min_score=SHOWN_SCORE, most=SHOWN_BOXES)
+    height, width = frame.image.shape[:2]
+    return Shown(frame.image, Calibration(frame.K, width, height, T_base_camera=frame.T_base_camera), frame.points, grid,
+                 frame.labels or (), found)
+
+
+def _camera_m(frame: BevFrame) -> float:
+    """How high the camera stands over the road, metres."""
+    at = frame.T_base_camera[:3, 3]
+    return float(at[2] - ground.level(frame.ground, at))
+
+
 def write(networks: nn.ModuleDict, out: Path, config: Config, lineage: dict[str, Any]) -> model.Model:
     """Weights and manifest.json into `out`."""
-    described = {name: {**entry(network), "inputs": network.config.inputs(config.height, config.width),  # type: ignore[operator, union-attr]
+    # How high the cameras stood over the road: where a car's stands, a plain image does not say.
+    high = {"camera_m": lineage["camera_m"]} if "camera_m" in lineage else {}
+    described = {name: {**entry(network), **high, "inputs": network.config.inputs(config.height, config.width),  # type: ignore[operator, union-attr]
                         "outputs": network.config.outputs()} for name, network in networks.items()}  # type: ignore[operator, union-attr]
     written = model.Model(out, "objects", described, config.height, config.width, config.canonical_focal_px, lineage)
     for name, network in networks.items():

@@ -75,6 +75,17 @@ def test_what_need_not_be_found_is_no_mistake():
     assert scored(([box(10, score=0.5), box(30, score=0.9)], [box(10)], [box(20)]))["map"] == pytest.approx(0.2)
 
 
+def test_what_nobody_labelled_is_no_mistake_and_what_is_true_is_found_there():
+    score = ObjectsScore()
+    found = [box(10, score=0.5), box(30, 9, score=0.9), box(20, 8, score=0.8)]
+    score.add(found, [box(10), box(20, 7.8)], known=lambda each: each.centre[1] < 5)
+    result = score.result()
+    assert result["map"] == 1 and result["per_class"]["car"]["found"] == 2
+    told = ObjectsScore()
+    told.add(found, [box(10), box(20, 7.8)])
+    assert told.result()["map"] < 0.7
+
+
 def test_a_range_is_not_charged_for_another():
     result = scored(([box(10, score=0.5), box(35, score=0.9), box(20.2, score=0.8)], [box(10), box(19.8)]))
     assert result["per_range"]["0-20"]["map"] == 1  # what lies at 20.2 m is the car at 19.8

@@ -127,8 +127,17 @@ def test_labels_from_files(knowing, tmp_path):
     bag = written(tmp_path / "bag", labelled=[])
     result = evaluated("--bag", bag, "--model", knowing, "--labels", tmp_path / "label_2", out=tmp_path / "j.json")
     assert (result["frames"], result["truths"], result["left_out"]) == (2, 4, {"no labels": 1})
-    # What is found beside the camera's view has no label in its files: it is a mistake, behind the car that is found.
-    assert result["per_class"]["car"]["ap"] == pytest.approx((89 * 0.9 + 0.4) / 81, abs=1e-3)
+    # What is found beside the camera's view has no label in its files, as nothing there has: it is no mistake.
+    assert result["per_class"]["car"]["ap"] == 1
+
+
+def test_a_label_beside_the_image_says_that_others_would_be_there_too(knowing, tmp_path):
+    far_aside = Box3D("truck", 1.0, np.array([4.0, -11.0, 1.5]), np.array([8.0, 2.5, 3.0]), 0.0)
+    cut = Box3D("truck", 1.0, np.array([9.0, -5.6, 1.5]), np.array([8.0, 2.5, 3.0]), 0.0)  # its middle is beside the image, its nose in it
+    for name, other, wanted in (("all", far_aside, (89 * 0.9 + 0.4) / 81), ("image", cut, 1.0)):
+        bag = written(tmp_path / name, boxes=(CAR, MAN, other))
+        result = evaluated("--bag", bag, "--model", knowing, "--modality", "cloud", out=tmp_path / "j.json")
+        assert result["per_class"]["car"]["ap"] == pytest.approx(wanted, abs=1e-3), name
 
 
 def test_what_must_be_found():
@@ -184,3 +193,52 @@ def test_predict_from_a_single_image_says_that_the_lidar_is_missing(knowing, tmp
     found = json.loads((tmp_path / "out" / "street.json").read_text())
     assert (found["modality"], found["frame"], len(found["boxes"])) == ("image", "camera_body", 2)
     assert "wanted a scan" in refused(capsys, *arguments, "--modality", "cloud")
+
+
+def without(knowing, *names):
+    """The model, without some of its networks."""
+    manifest = json.loads((knowing / "manifest.json").read_text())
+    manifest["networks"] = {name: words for name, words in manifest["networks"].items() if name not in names}
+    (knowing / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_predict_goes_on_after_frames_that_have_no_answer(knowing, tmp_path, capsys):
+    without(knowing, "image")
+    bag = tmp_path / "bag"
+    with Writer(bag) as writer:
+        links = [("base_link", "camera", T_BASE_CAMERA), ("base_link", "lidar", T_BASE_LIDAR)]
+        writer.write("/tf_static", messages.transforms(links, stamp_ns=0), STAMPS[0])
+        for stamp in (STAMPS[0], STAMPS[0] + 10**8, STAMPS[0] + 10**9, STAMPS[0] + 2 * 10**9):
+            if stamp != STAMPS[0]:
+                writer.write("/camera/image", messages.image(np.full((64, 128, 3), 80, np.uint8), "rgb8", stamp_ns=stamp,
+                                                             frame_id="camera"), stamp)
+                writer.write("/camera/camera_info", messages.camera_info(CALIBRATION, stamp_ns=stamp), stamp)
+            else:
+                writer.write("/lidar/points", messages.points(scan(stamp)), stamp)
+    assert main(["predict", "objects", str(bag), "--model", str(knowing), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "objects of 1 images" in said.out and said.out.rstrip().endswith("; 2 left out")
+    (line,) = [line for line in said.err.splitlines() if "left out" in line]
+    assert line.startswith(f"{STAMPS[0] + 10**9}: left out: objects: the LiDAR is silent") and "no network for an image alone" in line
+    assert {file.name.split(".")[0] for file in (tmp_path / "out").iterdir()} == {str(STAMPS[0] + 10**8)}
+
+
+def test_predict_ends_when_no_frame_has_an_answer(knowing, tmp_path, capsys):
+    without(knowing, "image")
+    blind = written(tmp_path / "blind", with_scan=False)
+    sentence = refused(capsys, "predict", "objects", blind, "--model", knowing, "--out", tmp_path / "out")
+    assert "none of 3 images has an answer: objects: the LiDAR is silent" in sentence and not (tmp_path / "out").exists()
+
+
+def test_predict_from_a_plain_image_stands_boxes_on_a_road_below_the_camera(knowing, tmp_path, capsys):
+    import cv2
+
+    manifest = json.loads((knowing / "manifest.json").read_text())
+    manifest["networks"]["image"]["camera_m"] = 1.6
+    (knowing / "manifest.json").write_text(json.dumps(manifest))
+    cv2.imwrite(str(tmp_path / "street.png"), np.full((64, 128, 3), 90, np.uint8))
+    image, out = str(tmp_path / "street.png"), str(tmp_path / "o")
+    assert main(["predict", "objects", image, "--focal", "100", "--model", str(knowing), "--out", out]) == 0
+    assert "how high the camera stands over the road: 1.6 m are assumed, as in training" in capsys.readouterr().err
+    found = json.loads((tmp_path / "o" / "street.json").read_text())
+    assert found["boxes"][0]["centre"][2] == pytest.approx(0.75 - 1.6, abs=0.01)

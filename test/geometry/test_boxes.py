@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import pose
-from depth_perception.geometry.boxes import CLASSES, Box3D, class_of, decode, encode, in_view, overlap, returns
+from depth_perception.geometry.boxes import CLASSES, Box3D, beside, class_of, decode, encode, in_view, overlap, returns
 from depth_perception.geometry.grid import Grid
 
 GRID = Grid().coarser(2)
@@ -97,3 +97,15 @@ def test_what_a_camera_sees():
     calibration = Calibration(K, 100, 50, T_base_camera=T_base_camera)
     places = ((11, 0), (11, 9.8), (11, 10.0), (-9, 0), (1.2, 0))
     assert [in_view(car(x, y), calibration) for x, y in places] == [True, True, False, False, False]
+
+
+def test_a_thing_that_the_images_edge_cuts_is_not_beside_it():
+    K = np.array([[50.0, 0, 49.5], [0, 50, 24.5], [0, 0, 1]])
+    calibration = Calibration(K, 100, 50, T_base_camera=np.array([[0.0, 0, 1, 1], [-1, 0, 0, 0], [0, -1, 0, 1], [0, 0, 0, 1]]))
+    # 10 m ahead the image ends 9.9 m to the left; a car ends 1 m to the side of its middle, 8 to 12 m ahead.
+    cut, just_outside, aside, passing, behind = car(11, 11.5), car(11, 13.6), car(11, 16), car(1, 2.5), car(-9, 0)
+    assert not in_view(cut, calibration) and not beside(cut, calibration)
+    assert not beside(just_outside, calibration), "so near the edge a label errs"
+    assert beside(just_outside, calibration, margin=0.0) and beside(aside, calibration) and beside(behind, calibration)
+    assert not beside(passing, calibration, margin=0.0), "its front, 2 m before the camera, is seen at the image's edge"
+    assert beside(car(1, 4), calibration) and not beside(car(11, 0), calibration)

@@ -177,6 +177,59 @@ def test_labels_of_the_image_alone_tell_nothing_of_what_is_beside_it():
     assert not frames.frames[0].around and torch.equal(data["known"], data["in_view"])
 
 
+def test_a_car_that_the_images_edge_cuts_is_no_label_beside_the_image():
+    cut = boxes.Box3D("car", 1.0, np.array([6.0, 4.8, 0.75]), np.array([4.0, 1.8, 1.5]), 0.0)
+    assert not boxes.in_view(cut, street.calibration())
+    frames = BevFrames(BevFrameConfig(min_returns=0), labelled=True)
+    frames.add(street.frames(), labels=lambda frame, number: (street.CAR, cut))
+    data = looks(frames, BevSampleConfig(), labels=True)(0)
+    assert len(frames.frames[0].labels) == 2 and not frames.frames[0].around
+    assert torch.equal(data["known"], data["in_view"]) and data["known"].min() == 0
+
+
+def test_labels_without_a_scan_are_kept_for_the_image_and_stand_on_the_road():
+    frames = BevFrames(BevFrameConfig(), labelled=True, scans=False)
+    low = np.array([0, 0, -0.9])
+    lowered = [boxes.Box3D(box.label, 1.0, box.centre + low, box.size, box.yaw) for box in (street.CAR, street.WALKER)]
+    drive = [*street.frames(2, scan=False), *street.frames(3, cloud=street.returns() + low.astype(np.float32))]
+    frames.add(drive, labels=lambda frame, number: lowered)
+    assert len(frames.frames) == 5 and not frames.dropped
+    blind, seeing = frames.frames[0], frames.frames[4]
+    assert len(blind.points) == 0 and len(blind.labels) == 2 and len(seeing.points) > 5000 and len(seeing.pixels) == 0
+    assert blind.ground[2] == pytest.approx(-0.9) and seeing.ground[2] == pytest.approx(-0.9, abs=0.03)
+    config = BevSampleConfig(turn_deg=0, shift_m=0, jitter_deg=0, jitter_m=0, view=PLAIN)
+    batches = BevBatches([blind, seeing], LAYOUT, config, batch=2, seed=0, labels=True)
+    data = {batches.frame_of(k): {name: value[k] for name, value in batches(0).items()} for k in range(2)}
+    assert data[0]["depth"].sum() == 0 < data[1]["depth"].sum(), "a scan alone teaches depth"
+    heights = [data[i]["boxes"][2][data[i]["centres"][0] > 0] for i in range(2)]
+    assert len(heights[0]) == 2 and torch.allclose(*(each.sort().values for each in heights), atol=0.05)
+    with pytest.raises(BadInput, match=r"no LiDAR scan .the models of a cloud, and of both, need one; that of the image, --modality image"):
+        BevFrames(BevFrameConfig(), labelled=True).add(street.frames(scan=False), labels=street.boxes)
+
+
+def test_labels_need_no_corners():
+    frames = BevFrames(BevFrameConfig(targets=TargetConfig(quality=0.05)), labelled=True)
+    frames.add(bare(), labels=street.boxes)
+    assert len(frames.frames) == 3 and len(frames.frames[0].labels) == 3
+
+
+@pytest.mark.parametrize("turned", [(0.0, 0.0), (15.0, 5.0)])
+def test_a_held_out_frame_has_all_the_targets_that_were_asked_for(turned):
+    """Targets that share a cell, that the view does not show or that lie on an edge are left out before so many are chosen, not after."""
+    few = BevFrames(BevFrameConfig(targets=TargetConfig(corners=1500, quality=0.002, apart_px=3, region_px=20)))
+    few.add(street.frames(1))
+    layout = Layout(64, 128, 80.0, DEPTHS, 8, GRID)
+    apart = 0.8  # of two in a cell of 1.6 m
+    most = int((next(held_out(few.frames, layout, most=1, pairs=999, apart_m=apart, turned=turned))["target"] >= 0).sum())
+    assert most > 40
+    for count in (most // 2, most // 2 + 7):
+        data = next(held_out(few.frames, layout, most=1, pairs=count, apart_m=apart, turned=turned))
+        real = data["target"][0] >= 0
+        assert int(real.sum()) == count and len(set(data["target"][0].tolist())) == count
+        metres = (data["at_cloud"][0, real] + 1) / 2 * 25.6
+        assert (torch.cdist(metres, metres) + 9 * torch.eye(count)).min() > apart - 0.01
+
+
 def test_labels_that_no_image_shows_are_named():
     frames = BevFrames(BevFrameConfig(), labelled=True)
     with pytest.raises(BadInput, match="all 8 lie outside the image"):

@@ -153,6 +153,36 @@ def test_without_a_scan_the_road_is_where_the_config_says():
     assert system.step(frame(scan_ns=None)).boxes[0].centre[2] == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("names, config", [(("image",), Config()), (("both", "image", "cloud"), Config(modality="image"))])
+def test_a_scan_says_where_the_road_is_even_where_the_image_alone_is_looked_at(names, config):
+    system, _ = objects(*names, config=config)
+    output = system.step(frame())
+    equal(output.boxes, BOXES)
+    assert (output.modality, output.said) == ("image", ())
+    assert output.ground[2] == pytest.approx(ROAD_M, abs=0.02)
+    equal(system.step(frame(10**9, scan_ns=None)).boxes, BOXES)  # and stays there
+
+
+def test_a_camera_of_unknown_height_stands_as_high_as_in_training_and_says_so():
+    calibration = Calibration(K, 128, 64, "camera")
+    calls = described("image")
+    calls["image"]["camera_m"] = 1.63
+    system, _ = objects("image", config=Config(), calls=calls)
+    outputs = [system.step(frame(i, scan_ns=None, calibration=calibration)) for i in range(2)]
+    assert [output.boxes[0].centre[2] for output in outputs] == [pytest.approx(0.8 - 1.63)] * 2
+    assert outputs[0].said == ("nobody says how high the camera stands over the road: 1.63 m are assumed, as in training",)
+    assert outputs[1].said == () and outputs[0].base_frame == "camera_body"
+    system.configure(Config(ground_m=-1.2))  # whoever knows it says it
+    assert system.step(frame(2, scan_ns=None, calibration=calibration)).boxes[0].centre[2] == pytest.approx(0.8 - 1.2)
+
+    unaware, _ = objects("image", config=Config())
+    output = unaware.step(frame(scan_ns=None, calibration=calibration))
+    assert output.boxes[0].centre[2] == pytest.approx(0.8)
+    assert output.said == ("nobody says how high the camera stands over the road: z counts from the road, not from the camera",)
+    placed, _ = objects("image", config=Config(), calls=calls)
+    assert placed.step(frame(scan_ns=None)).said == ()
+
+
 @pytest.mark.parametrize("names, config, given, said", [
     (("both",), Config(), frame(scan_ns=None), "the LiDAR is silent, and there is no network for an image alone .the model has both"),
     (("cloud",), Config(), frame(scan_ns=None), "no network for an image alone"),

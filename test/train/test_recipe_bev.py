@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from importlib.util import find_spec
 
+import cv2
 import numpy as np
 import pytest
 import street_from_above as street
@@ -208,6 +209,55 @@ def test_the_image_is_asked_for_what_it_shows_and_the_cloud_for_what_is_labelled
     assert all(torch.equal(in_image[name], alone[name]) for name in alone)
 
 
+def test_the_image_model_learns_from_labels_without_a_scan(bag, tmp_path, monkeypatch):
+    monkeypatch.setattr(bev, "FrameReader", lambda path, **options: street.frames(scan=False))
+    camera = replace(OBJECTS, modalities=("image",))
+    history = objects.train([bag], tmp_path / "m", config=camera, budget=Budget(steps=2), batch=2)
+    assert history.mean()["image_heat"] > 0 and history.mean()["image_boxes"] > 0 and history.mean()["image_depth"] == 0
+    found = model.load(tmp_path / "m")
+    assert found.lineage["windows"] == 4 and found.lineage["dropped"] == {}
+    assert found.networks["image"]["camera_m"] == pytest.approx(1.6), "over the feet of the labels"
+    for name in ("cloud", "both"):
+        with pytest.raises(BadInput, match=r"no LiDAR scan .the models of a cloud, and of both, need one"):
+            objects.train([bag], tmp_path / "x", config=replace(OBJECTS, modalities=("image", name)), budget=Budget(steps=1), batch=2)
+
+
+def test_without_returns_contrast_alone_moves_the_depth():
+    data = BevBatches(street_frames().frames, CONTRAST.layout(), CONTRAST.samples, batch=2, seed=0, pairs=True)(0)
+    torch.manual_seed(0)
+    config = replace(CONTRAST, depth=0.0)
+    _, networks = contrast.new_networks(config)
+    losses = contrast.terms(networks, data, config)
+    assert set(losses) == {"contrast", "hidden"}
+    losses["contrast"].backward()
+    assert networks["bev_image"].depth[2].weight.grad.abs().max() > 0
+    assert "with depth 0 no return teaches it, and contrast alone\n    moves it" in contrast.Config.__doc__
+
+
+def test_grids_that_a_network_cannot_halve_are_refused_before_anything_is_read(bag, tmp_path, monkeypatch):
+    monkeypatch.setattr(bev, "FrameReader", None)
+    grid = replace(street.GRID, rows=34)
+    side = replace(CONTRAST, image=replace(CONTRAST.image, grid=grid), cloud=replace(CONTRAST.cloud, grid=grid))
+    with pytest.raises(BadInput, match="grid: wanted rows and columns divisible by 4, for the networks halve them 2 times, got 34x32"):
+        contrast.train([bag], tmp_path / "x", config=side, budget=Budget(steps=1), batch=2)
+    cloud = replace(OBJECTS.network.cloud, wider=(8, 8), deeper=(1, 1, 1))
+    deeper = replace(OBJECTS.network, grid=replace(street.GRID, columns=36), cloud=cloud)
+    for wanted in (("cloud",), ("image", "both")):
+        with pytest.raises(BadInput, match=r"grid: wanted rows and columns divisible by 8, .* got 32x36"):
+            replace(OBJECTS, modalities=wanted, network=deeper).layout()
+    config = replace(OBJECTS, modalities=("image",), network=deeper)
+    assert config.layout().grid.columns == 36
+    _, networks = objects.new_networks(config)
+    heat, *_ = networks["image"](torch.rand(1, 3, 64, 128), torch.zeros(1, 16, 18, 2))
+    assert heat.shape == (1, 4, 16, 18)
+
+
+@pytest.mark.parametrize("classes", [("unicorn",), ("car", "car"), ()])
+def test_classes_that_nobody_knows_are_refused_at_training(classes):
+    with pytest.raises(BadInput, match="classes: wanted some of car, truck, pedestrian, cyclist, each once, got"):
+        replace(OBJECTS.network, classes=classes)
+
+
 @pytest.mark.parametrize(("change", "said"), [
     ({"modalities": ()}, "modalities: wanted some of image, cloud, both"),
     ({"modalities": ("image", "image")}, "each once"),
@@ -294,13 +344,19 @@ def test_a_bag_that_teaches_nothing_ends_no_training_of_others(bag, tmp_path, mo
 
 
 def test_as_typed_on_a_command_line(bag, tmp_path, capsys):
-    grid = {"rows": 32, "columns": 32}
+    grid = {"y_m": -12.8, "cell_m": 0.8, "rows": 32, "columns": 32}
     sides = {"image": {"channels": [4, 4, 6, 6, 6], "width": 8, "wider": [8], "depths": [2.0, 4.0, 8.0, 16.0], "grid": grid},
              "cloud": {"stem": 4, "width": 8, "wider": [8], "deeper": [1, 1], "grid": grid}}
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump({"height": 64, "width": 128, "fit": {"threads": 1}, **sides}))
     given = ["--bag", str(bag), "--steps", "2", "--batch", "2", "--json", str(tmp_path / "n.json")]
     assert main(["train", "contrast", *given, "--config", str(file), "--out", str(tmp_path / "c")]) == 0
+    page = (tmp_path / "c" / "report" / "index.html").read_text()
+    assert "Targets of the image and of the cloud" in page and "Features from above" in page
+    pairs, features = (cv2.imread(str(tmp_path / "c" / "report" / name)) for name in ("pairs.png", "features.png"))
+    drawn = sum((np.abs(pairs[..., ::-1].astype(int) - colour).max(2) < 3).sum() for colour in ((60, 220, 90), (255, 60, 50)))
+    assert drawn > 100, "lines from the image to the cloud, green and red"
+    assert features.shape == (96, 192, 3) and len(np.unique(features.reshape(-1, 3), axis=0)) > 20
     file.write_text(yaml.safe_dump({"height": 64, "width": 128, "fit": {"threads": 1}}))
     command = ["train", "objects", *given, "--init", str(tmp_path / "c"), "--config", str(file), "--out", str(tmp_path / "o"),
                "--modality", "image", "both"]
@@ -311,7 +367,12 @@ def test_as_typed_on_a_command_line(bag, tmp_path, capsys):
     assert list(Engine(found.onnx("both"), device="cpu").outputs) == ["heat", "boxes", "features"]
     if find_spec("tensorrt_rtx"):
         assert all(each["tensorrt_lacks"] == [] for each in found.lineage["export"]["variants"]["fp32"].values())
-    assert "street.mcap" in (tmp_path / "o" / "report" / "index.html").read_text()
+    page = (tmp_path / "o" / "report" / "index.html").read_text()
+    assert "street.mcap" in page and "What the model finds (coloured), and the labels (white)" in page
+    drawn = {file.name: cv2.imread(str(file)) for file in (tmp_path / "o" / "report").glob("objects_*.png")}
+    assert set(drawn) == {f"objects_{name}_{side}.png" for name in ("image", "both") for side in ("camera", "cloud")}
+    for name, picture in drawn.items():
+        assert (picture > 225).all(2).sum() > 50, f"{name}: the labels in white"
     for wrong, said in ((["--frames", "99"], "--frames: wanted 1 to"), (["--init", str(tmp_path / "o")], "")):
         assert main([*command, *wrong]) == (2 if said else 0)
         assert said in capsys.readouterr().err
