@@ -60,6 +60,11 @@ class Calibration:
             if T is not None:
                 object.__setattr__(self, name, as_transform(name, T))
 
+    @property
+    def body_frame(self) -> str:
+        """Name of the frame that body coordinates are in: where nobody knows the body, axes like its own in the camera's place."""
+        return self.base_frame if self.T_base_camera is not None else f"{self.frame_id}_body"
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:

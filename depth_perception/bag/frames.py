@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from depth_perception import decode
 from depth_perception.bag.reader import Bag
 from depth_perception.bag.topics import COMPRESSED, TRANSFORMS, guess_topics
@@ -73,6 +75,10 @@ class FrameReader:
     def is_rectified(self) -> bool:
         """True when the bag's images need no rectification."""
         return self._rectifier.is_identity
+
+    def rectified_mask(self, labels: np.ndarray) -> np.ndarray:
+        """(H, W) uint8 labels of the bag's image as it comes -> of the image that is read."""
+        return self._rectifier.mask(labels)
 
     def __iter__(self) -> Iterator[Frame]:
         self.skipped.clear()

@@ -19,12 +19,14 @@ class Poses:
     stamps_ns: (N,) int64, or None for a KITTI file: one pose per image, in order.
     frame: "camera" (KITTI, TUM), "lidar" (KISS-ICP), or the name of the moving frame.
     source: where it came from.
+    world: name of the frame that the poses are in; empty where nobody says.
     """
 
     poses: np.ndarray
     stamps_ns: np.ndarray | None
     frame: str
     source: str
+    world: str = ""
 
     def at(self, stamps_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(M, 4, 4) poses interpolated at stamps, and the (M,) mask of the stamps that lie inside."""
@@ -64,7 +66,7 @@ def find(bag: Bag, name: str | None = None) -> Poses:
 
 def _topic(bag: Bag, topic: str) -> Poses:
     type_name = bag.topics[topic][0]
-    stamps, poses, frame = [], [], ""
+    stamps, poses, frame, world = [], [], "", ""
     for _, _, _, raw in bag.messages(topics=[topic]):
         message = bag.decode(type_name, raw)
         if type_name == "nav_msgs/msg/Odometry":
@@ -73,9 +75,10 @@ def _topic(bag: Bag, topic: str) -> Poses:
             p, q = message.pose.position, message.pose.orientation
         else:
             raise BadInput(f"reference {topic}: wanted nav_msgs/Odometry or geometry_msgs/PoseStamped, got {type_name}")
+        world = message.header.frame_id.lstrip("/")
         stamps.append(stamp_ns(message.header))
         poses.append(pose.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])))
-    return in_order(stamps, poses, frame or "base_link", topic)
+    return in_order(stamps, poses, frame or "base_link", topic, world)
 
 
 def _moving_pairs(bag: Bag) -> list[tuple[str, str]]:
@@ -102,11 +105,11 @@ def _tf(bag: Bag, parent: str, child: str) -> Poses:
         raise BadInput(
             f"reference {parent}:{child}: /tf has {len(poses)} such transforms; it has {[':'.join(pair) for pair in _moving_pairs(bag)]}"
         )
-    return in_order(stamps, poses, child, f"/tf {parent}:{child}")
+    return in_order(stamps, poses, child, f"/tf {parent}:{child}", parent)
 
 
-def in_order(stamps: list[int], poses: list[np.ndarray], frame: str, source: str) -> Poses:
+def in_order(stamps: list[int], poses: list[np.ndarray], frame: str, source: str, world: str = "") -> Poses:
     if len(poses) < 2:
         raise BadInput(f"reference {source}: wanted at least two poses, got {len(poses)}")
     order = np.argsort(np.array(stamps, np.int64), kind="stable")
-    return Poses(np.stack(poses)[order], np.array(stamps, np.int64)[order], frame, source)
+    return Poses(np.stack(poses)[order], np.array(stamps, np.int64)[order], frame, source, world)

@@ -28,7 +28,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth-model", metavar="DIR", help="model that sees what hides the road (default: the shipped student)")
     parser.add_argument("--depth", metavar="TOPIC", help="depth images of this topic (as /truth/depth) instead of a model's")
     parser.add_argument("--poses", metavar="NAME", help="topic of odometry or poses, or PARENT:CHILD of TF (default: its only one)")
-    parser.add_argument("--frame", default="map", help="name of the frame that the poses are in (default map)")
+    parser.add_argument("--frame", help="name of the frame that the poses are in, and the map will be (default: as they say)")
 
 
 def add_origin_argument(parser: argparse.ArgumentParser) -> None:
@@ -61,9 +61,14 @@ def run(args: argparse.Namespace) -> int:
     from depth_perception.systems.marking_map import Config, MarkingMap
     from depth_perception.systems.reference_map import Origin, to_json
 
-    origin = Origin(*args.origin) if args.origin else None
-    built = MarkingMap(Config(least_views=args.least_views))
     options = sources(args)
+    origin = Origin(*args.origin) if args.origin else None
+    frames = {options["sources"].of(path)[1]: path for path in args.bag}
+    if len(frames) > 1:
+        said = ", ".join(f"those of {path} in {frame!r}" for frame, path in frames.items())
+        raise BadInput(f"map-markings: wanted poses in one frame, got {said}; --frame names it where they are one")
+    (frame,) = frames
+    built = MarkingMap(Config(least_views=args.least_views))
     for number, path in enumerate(args.bag):
         if number:
             built.new_pass()
@@ -75,6 +80,6 @@ def run(args: argparse.Namespace) -> int:
     references = built.references()
     if not references:
         raise BadInput(f"map-markings: {', '.join(args.bag)}: no marking was seen by {args.least_views} images or more with a pose")
-    write_atomically(Path(args.out), to_json(args.frame, references, origin=origin, on_earth=origin is not None))
+    write_atomically(Path(args.out), to_json(frame, references, origin=origin, on_earth=origin is not None))
     print(f"{args.out}: {len(references)} markings")
     return 0

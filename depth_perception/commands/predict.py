@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="MAP", help="markings of bags: judge them by this reference map, into OUT/defects.geojson")
     parser.add_argument("--depth-model", metavar="DIR", help="--map: model that sees what hides the road (default: the shipped student)")
     parser.add_argument("--poses", metavar="NAME", help="--map: topic of poses, or PARENT:CHILD of TF (default: the only one there is)")
-    parser.add_argument("--frame", default="map", help="--map: name of the frame that the poses are in (default map)")
+    parser.add_argument("--frame", help="--map: name of the frame that the poses are in (default: as they say)")
+    parser.add_argument("--compare", metavar="MODULE:FUNCTION", help="--map: what compares a marking with the map's (default: areas)")
     add_topic_arguments(parser)
 
 
@@ -75,27 +76,40 @@ def _depth(args, model):  # type: ignore[no-untyped-def]
 
 
 def _objects(args, model):  # type: ignore[no-untyped-def]
-    """Three files per image."""
+    """Three files per image that the model has an answer to; the others are counted, each reason said once."""
+    import re
     import sys
     from collections import Counter
 
     from depth_perception.evaluation.objects_offline import objects_system
+    from depth_perception.frame import BadInput
     from depth_perception.report import predicted_objects
     from depth_perception.systems.objects import Config
 
     system = objects_system(model, config=Config(modality=args.modality or "auto"))
     found: Counter[str] = Counter()
-    count = 0
+    count, refused = 0, 0
+    reasons: dict[str, str] = {}  # without their numbers, for the age of a scan is no new reason -> the first one, as it was said
     for files, frame, is_first in _taken(args, model, predicted_objects.SUFFIXES):
         if is_first:
             system.reset()
-        output = system.step(frame)
+        try:
+            output = system.step(frame)
+        except BadInput as reason:
+            refused += 1
+            if (kind := re.sub(r"[\d.]+", "", str(reason))) not in reasons:
+                reasons[kind] = str(reason)
+                print(f"{files[0].stem}: left out: {reason}", file=sys.stderr)
+            continue
         for sentence in output.said:
             print(f"{files[0].stem}: {sentence}", file=sys.stderr)
         predicted_objects.write(files, frame, output)
         found.update(box.label for box in output.boxes)
         count += 1
-    print(f"objects of {count} images in {args.out}: {', '.join(f'{n} {label}' for label, n in found.most_common()) or 'none'}")
+    if refused and not count:
+        raise BadInput(f"predict objects: none of {refused} images has an answer: {'; '.join(reasons.values())}")
+    left_out = f"; {refused} left out" if refused else ""
+    print(f"objects of {count} images in {args.out}: {', '.join(f'{n} {label}' for label, n in found.most_common()) or 'none'}{left_out}")
     return 0
 
 
@@ -105,9 +119,13 @@ def _markings(args, model):  # type: ignore[no-untyped-def]
     from depth_perception.evaluation import marking_passes
     from depth_perception.report import markings as pictures
     from depth_perception.systems import reference_map
+    from depth_perception.systems.marking_verdicts import compare_named
 
     known = reference_map.read(args.map) if args.map else None
     sources = marking_passes.Sources(poses=args.poses, frame=args.frame)
+    compare = compare_named(args.compare) if args.compare else None
+    if known is not None:
+        marking_passes.check_frames(args.inputs, known, sources)
     system = marking_passes.markings_system(model)
     count = 0
     for files, frame, _ in _taken(args, model, (".png", "_overlay.png", ".json")):
@@ -123,7 +141,7 @@ def _markings(args, model):  # type: ignore[no-untyped-def]
         from depth_perception.commands.evaluate import reader_options
 
         options = {"depth_model": models.load(args.depth_model or models.shipped()), "markings_model": model, **reader_options(args)}
-        judged = marking_passes.judged(args.inputs, known, sources=sources, **options)
+        judged = marking_passes.judged(args.inputs, known, sources=sources, compare=compare, **options)
         models.write_atomically(Path(args.out) / "defects.geojson", judged.geojson)
         pictures.save(Path(args.out) / "defects.png", pictures.verdict_map(known.references, judged.verdicts))
         print(judged.summary)
@@ -165,6 +183,15 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
     from depth_perception import bag
     from depth_perception.commands.evaluate import reader_options
     from depth_perception.frame import BadInput, Calibration, Frame
+    from depth_perception.systems.markings_input import HORIZON
+    from depth_perception.train.marked import calibration_of, uncalibrated
+
+    def assumed(image: np.ndarray) -> Calibration:
+        height, width = image.shape[:2]
+        focal = args.focal or model.canonical_focal_px * height / model.height
+        # Markings are learned and scored with the horizon there when nobody knows it.
+        middle = HORIZON * height if args.what == "markings" else (height - 1) / 2
+        return Calibration(np.array([[focal, 0, (width - 1) / 2], [0, focal, middle], [0, 0, 1]]), width, height)
 
     suffixes = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".webp"}
     for given in args.inputs:
@@ -179,19 +206,28 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
             else []
         )
         if not files:
-            reader = bag.FrameReader(path, pairing="latest", **reader_options(args))
+            options = reader_options(args)
+            try:
+                reader = bag.FrameReader(path, pairing="latest", **options)
+            except BadInput:
+                if args.what != "markings" or options.get("calibration"):
+                    raise
+                # A camera at the roadside has no CameraInfo, and its roads are looked at as they are learned.
+                for each, stamp_ns in uncalibrated(path, options.get("image_topic")):
+                    yield str(stamp_ns), Frame(each.image, stamp_ns, assumed(each.image)), path
+                continue
             for frame in reader:
                 yield str(frame.stamp_ns), frame, path
             for sentence in reader.report():
                 print(f"{path}: skipped {sentence}", file=sys.stderr)
             continue
-        if args.focal is None:
+        known = calibration_of(path) if path.is_dir() and args.what == "markings" else None
+        if args.focal is None and known is None:
             print(f"{path}: no --focal: metres hold for a camera like the one in training", file=sys.stderr)
         for file in files:
             image = cv2.imread(str(file), cv2.IMREAD_COLOR)
             if image is None:
                 raise BadInput(f"{file}: is no image that OpenCV can read")
-            height, width = image.shape[:2]
-            focal = args.focal or model.canonical_focal_px * height / model.height
-            K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-            yield file.stem, Frame(image[..., ::-1], 0, Calibration(K, width, height)), file
+            if known is not None and image.shape[:2] != (known.height, known.width):
+                raise BadInput(f"{file}: is {image.shape[1]}x{image.shape[0]}, calibration.yaml says {known.width}x{known.height}")
+            yield file.stem, Frame(image[..., ::-1], 0, known or assumed(image)), file

@@ -19,7 +19,8 @@ from depth_perception.evaluation.offline import _bits, _Images, depth_system
 from depth_perception.frame import BadInput, Frame
 from depth_perception.geometry import pose
 from depth_perception.model import Model
-from depth_perception.systems.marking_verdicts import STATES, Verdict, report_properties
+from depth_perception.systems.depth import road_of_scan
+from depth_perception.systems.marking_verdicts import STATES, Compare, Verdict, report_properties
 from depth_perception.systems.markings import Config, Markings, MarkingsOutput
 from depth_perception.systems.missing_markings import MissingMarkings, Pose
 from depth_perception.systems.reference_map import ReferenceMap, to_json
@@ -39,32 +40,42 @@ class Sources:
     Attributes:
         masks: topic of mono8 class ids, instead of a model. depth: topic of depth images, instead of a model.
         poses: topic of odometry or poses, or PARENT:CHILD of TF; None: the only one that the bag has.
-        frame: name of the frame that the poses are in.
+        frame: name of the frame that the poses are in; None: as they say.
     """
 
     masks: str | None = None
     depth: str | None = None
     poses: str | None = None
-    frame: str = "map"
+    frame: str | None = None
 
-    def __post_init__(self) -> None:
-        if not self.frame:
-            raise BadInput("--frame: wanted the name of the frame that the poses are in, got nothing")
+    def of(self, path: str | Path) -> tuple[bag_poses.Poses, str]:
+        """A bag's poses and the name of their frame; BadInput when it has none, or they do not say."""
+        known = bag_poses.find(bags.Bag(path), self.poses)
+        name = self.frame if self.frame is not None else known.world
+        if not name:
+            raise BadInput(f"--frame: wanted the name of the frame that the poses of {path} are in, {known.source} does not say")
+        return known, name
+
+
+# At which a scan's road is looked for where no depth network says at what size it looks.
+_SIZE = (128, 416)
 
 
 def passed(
     path: str | Path, *, sources: Sources, markings_model: Model | None = None, depth_model: Model | None = None, **options: Any
 ) -> Iterator[tuple[Frame, MarkingsOutput, Pose | None]]:
-    """Every image of a bag; no pose where the bag has none at that time. BadInput when masks or poses are nowhere."""
+    """Every image of a bag, as the node sees it: on the road that its scan shows, where it has one. No pose where the bag has none at that
+    time. BadInput when masks or poses are nowhere."""
     if sources.masks is None and markings_model is None:
         raise BadInput("masks: wanted a markings model, or --masks with a topic of masks")
     reader = bags.FrameReader(path, pairing="latest", **options)
-    known = bag_poses.find(bags.Bag(path), sources.poses)
+    known, world = sources.of(path)
     T_moving_base = _T_moving_base(known.frame, reader)
     system = markings_system(markings_model) if markings_model is not None and sources.masks is None else Markings(_none, height=1, width=1)
     masks = _Images(str(path), sources.masks, _bits, "--masks") if sources.masks else None
     depths = _Images(str(path), sources.depth, decode.depth_image, "--depth") if sources.depth else None
     depth_of: Callable[[Frame], np.ndarray] | None = None
+    size = _SIZE if depth_model is None else (depth_model.height, depth_model.width)
     if depths is None and depth_model is not None:
         estimate = depth_system(depth_model)
 
@@ -74,14 +85,14 @@ def passed(
     for frame in tqdm(reader, desc=str(path), unit="frame", disable=not sys.stderr.isatty()):
         depth = depths.at(frame.stamp_ns) if depths is not None else depth_of(frame) if depth_of is not None else None
         at, inside = known.at(np.array([frame.stamp_ns], np.int64))
-        here = Pose(at[0] @ T_moving_base, frame.stamp_ns, sources.frame) if inside[0] else None
-        T_odom_base = None if here is None else here.T_map_base
+        here = Pose(at[0] @ T_moving_base, frame.stamp_ns, world) if inside[0] else None
+        seen = {"depth": depth, "T_odom_base": None if here is None else here.T_map_base, "plane": road_of_scan(frame, size)}
         if masks is None:
-            yield frame, system.step(frame, depth=depth, T_odom_base=T_odom_base), here
+            yield frame, system.step(frame, **seen), here
             continue
         mask = masks.at(frame.stamp_ns)
         if mask is not None:
-            yield frame, system.given(frame, np.ascontiguousarray(mask), depth=depth, T_odom_base=T_odom_base), here
+            yield frame, system.given(frame, np.ascontiguousarray(reader.rectified_mask(mask)), **seen), here
     for sentence in reader.report():
         print(f"{path}: skipped {sentence}", file=sys.stderr)
 
@@ -95,16 +106,26 @@ class Judged:
     summary: str
 
 
-def judged(paths: Sequence[str | Path], known: ReferenceMap, *, sources: Sources, on_earth: bool = False, **options: Any) -> Judged:
-    """Every bag is one pass; `options` as of `passed`. on_earth: the report in WGS84, for a map that has an origin."""
-    missing = MissingMarkings(known)
+def check_frames(paths: Sequence[str | Path], known: ReferenceMap, sources: Sources) -> None:
+    """BadInput when one of the bags has no poses, or poses in another frame than the map's."""
+    for path in paths:
+        _, world = sources.of(path)
+        if world != known.frame:
+            raise BadInput(f"--map: is in frame {known.frame!r}, the poses of {path} in {world!r}; --frame names it where they are one")
+
+
+def judged(paths: Sequence[str | Path], known: ReferenceMap, *, sources: Sources, compare: Compare | None = None, **options: Any) -> Judged:
+    """Every bag is one pass; `options` as of `passed`. The report of a map that has an origin is in WGS84."""
+    check_frames(paths, known, sources)
+    missing = MissingMarkings(known, compare=compare)
     why: Counter[str] = Counter()
     for path in paths:
         missing.new_pass()
         for _, seen, here in passed(path, sources=sources, **options):
             why.update(missing.step(seen, here).said)
     verdicts = missing.verdicts()
-    text = to_json(known.frame, known.references, properties=report_properties(verdicts), origin=known.origin, on_earth=on_earth)
+    text = to_json(known.frame, known.references, properties=report_properties(verdicts), origin=known.origin,
+                   on_earth=known.origin is not None)
     counts = Counter(one.state for one in verdicts)
     lines = [", ".join(f"{counts[state]} {state}" for state in STATES)]
     lines += [f"{count} images gave no verdict: {sentence}" for sentence, count in why.most_common(5)]

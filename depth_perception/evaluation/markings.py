@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from depth_perception import engine
 from depth_perception.frame import BadInput
-from depth_perception.model import Model, write_atomically
+from depth_perception.model import Model
 from depth_perception.systems import markings_input
 from depth_perception.systems.marking_classes import CLASSES
-from depth_perception.systems.palette import IGNORE, Palette, overlay
-from depth_perception.train.marked import TRUTH, Marked, labelled, unlabelled
+from depth_perception.systems.palette import IGNORE, Palette
+from depth_perception.train.marked import TRUTH, Marked, labelled
 
 BINS = 15
 
@@ -24,8 +23,9 @@ class MarkingScore:
     """Counts over many masks; what is IGNORE in the truth counts nowhere.
 
     miou: mean IoU of the classes that the truth holds, the background among them. per_class: IoU of those by name. paint: IoU of paint
-    against no paint. ece: expected calibration error (Guo et al. 2017), |accuracy - confidence| by bins of confidence, weighted by pixels;
-    ece_paint: of the pixels that are paint by the truth or by the mask, since the road is mostly background and that is easy to be sure of.
+    against no paint. ece: expected calibration error (Guo et al. 2017), |accuracy - confidence| by bins of confidence, weighted by pixels,
+    of what the confidence is of: paint or no paint, of whatever class; ece_paint: of the pixels that are paint by the truth or by the mask,
+    since the road is mostly background and that is easy to be sure of.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class MarkingScore:
         self.confusion += np.bincount(truth.astype(np.int64) * n + mask, minlength=n * n).reshape(n, n)
         paint = (truth > 0) | (mask > 0)
         for k, part in enumerate((np.ones_like(paint), paint)):
-            sure, right = confidence[part].astype(np.float64), (mask == truth)[part]
+            sure, right = confidence[part].astype(np.float64), ((mask > 0) == (truth > 0))[part]
             index = np.clip((sure * BINS).astype(np.int64), 0, BINS - 1)
             for j, weights in enumerate((None, sure, right)):
                 self._bins[k, :, j] += np.bincount(index, weights, minlength=BINS)
@@ -77,26 +77,6 @@ def evaluate(paths: Iterable[str | Path], model: Model, *, palette: Palette | No
             assert each.mask is not None
             score.add(*predict(each), each.mask)
     return score.result()
-
-
-def predict(paths: Iterable[str | Path], model: Model, out: str | Path, *, threads: int = 2, **reading: Any) -> int:
-    """Writes NAME.png, class ids in one channel, and NAME_overlay.png for every image of images, folders and bags; returns how many.
-
-    NAME is an image's own, or a bag's name and the stamp. BadInput when two images would get one name, or one would be overwritten.
-    """
-    predictor, out, written = Predictor(model, threads=threads), Path(out), set()
-    for path in paths:
-        for each in unlabelled(path, **reading):
-            name = Path(each.name).stem if Path(each.name).is_file() else f"{Path(path).stem}_{each.name.split()[-2]}"
-            files = {out / f"{name}.png": "ids", out / f"{name}_overlay.png": "overlay"}
-            if name in written or Path(each.name).resolve() in {file.resolve() for file in files}:
-                raise BadInput(f"{each.name}: its masks would overwrite {'those of another one' if name in written else 'it'} in {out}")
-            mask, _ = predictor(each)
-            for file, what in files.items():
-                picture = mask if what == "ids" else overlay(each.image, mask)[..., ::-1]
-                write_atomically(file, cv2.imencode(".png", picture)[1].tobytes())
-            written.add(name)
-    return len(written)
 
 
 class Predictor:

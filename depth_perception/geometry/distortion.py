@@ -64,11 +64,17 @@ class Rectifier:
         if self.is_identity:
             return image
         if self._map is None:
-            self._map = self._build_map()
+            self._map = cv2.convertMaps(*self._places(), cv2.CV_16SC2)
         return remapped(image, self._map[0], self._map[1])
 
-    def _build_map(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where each rectified pixel lies in the image as it comes, in OpenCV's fixed-point form."""
+    def mask(self, labels: np.ndarray) -> np.ndarray:
+        """(H, W) uint8 labels of the image as the camera saw it -> of the rectified one; 0 where the camera saw nothing."""
+        if labels.shape != (self.height, self.width):
+            raise BadInput(f"mask: its camera info says {self.width}x{self.height}, got {labels.shape[1]}x{labels.shape[0]}")
+        return labels if self.is_identity else cv2.remap(labels, *self._places(), cv2.INTER_NEAREST)
+
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """x and y (H, W) float32 of each rectified pixel in the image as it comes."""
         build = cv2.fisheye.initUndistortRectifyMap if self._is_fisheye else cv2.initUndistortRectifyMap
         u, v = build(self._K_distorted, self._D, np.eye(3), self.K, (self.width, self.height), cv2.CV_32FC1)
         rays = camera.rays(self.K, height=self.height, width=self.width)
@@ -76,7 +82,7 @@ class Rectifier:
         # Beyond the reach of the polynomial pixels would come a second time; and what is far outside does not fit into 16 bits.
         seen = (radius < _reach(self._D, float(radius.max()), self._is_fisheye)) & (np.abs(u) < 30_000) & (np.abs(v) < 30_000)
         u[~seen] = v[~seen] = -100.0
-        return cv2.convertMaps(u, v, cv2.CV_16SC2)
+        return u, v
 
 
 def _reach(D: np.ndarray, farthest: float, is_fisheye: bool) -> float:

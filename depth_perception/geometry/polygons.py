@@ -50,6 +50,13 @@ def smallest_box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return middle + np.array([x, y]), np.array([max(a, b), min(a, b)]), float(yaw)
 
 
+def corners(centre: np.ndarray, size: np.ndarray, yaw: float) -> np.ndarray:
+    """(4, 2) corners of a rectangle as of `smallest_box`, running to the left."""
+    along, across = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
+    signs = 0.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    return centre + signs[:, :1] * size[0] * along + signs[:, 1:] * size[1] * across
+
+
 def thickness(rings: Rings) -> float:
     """How wide a long shape is: twice the area over the perimeter. A line's width, a square's half edge."""
     return 2 * abs(area(rings)) / max(perimeter(rings), 1e-9)

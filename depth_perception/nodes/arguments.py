@@ -60,12 +60,12 @@ OUTPUTS = {
     "odometry_node": ("odometry",),
     "bev_node": ("bev/points", "bev/grid"),
     "objects_node": ("objects", "objects/detections", "bev/features"),
-    "markings_node": ("markings/mask", "markings/confidence", "markings/overlay", "markings/polygons", "markings/defects"),
+    "markings_node": ("markings/mask", "markings/confidence", "markings/overlay", "markings/polygons", "markings/grid", "markings/defects"),
 }
 SYSTEMS = ("depth", "odometry", "bev")  # what is started where `systems` is empty
 # The outputs in any namespace, and the system's own topics: what a bag of an earlier drive holds and must not be played into a new one.
 NOT_PLAYED = (
     r"(/.*)?/(depth/(image|camera_info|confidence|scale)|odometry|bev/(points|grid|features)|objects(/detections)?"
-    r"|markings/(mask|confidence|overlay|polygons|defects)|[^/]+/latency_ms|[^/]+/transition_event)"
+    r"|markings/(mask|confidence|overlay|polygons|grid|defects)|[^/]+/latency_ms|[^/]+/transition_event)"
     r"|/(diagnostics|rosout|parameter_events|clock)"
 )

@@ -125,12 +125,17 @@ def cloud(output: BevOutput) -> PointCloud2:
 
 def occupancy_grid(output: BevOutput) -> OccupancyGrid:
     """The grid around the body, in the body frame."""
-    message = OccupancyGrid(header=header(output.stamp_ns, output.base_frame), data=array("b", output.cells.tobytes()))
+    return cells_message(output.cells, header(output.stamp_ns, output.base_frame), origin=output.origin, cell_m=output.cell_m)
+
+
+def cells_message(cells: np.ndarray, head: Header, *, origin: tuple[float, float], cell_m: float) -> OccupancyGrid:
+    """(rows, columns) int8 cells of `cell_m`; origin: x, y of their corner, metres."""
+    message = OccupancyGrid(header=head, data=array("b", cells.tobytes()))
     info = message.info
     info.map_load_time = message.header.stamp
-    info.resolution = output.cell_m
-    info.height, info.width = output.cells.shape
-    info.origin.position.x, info.origin.position.y = output.origin
+    info.resolution = cell_m
+    info.height, info.width = cells.shape
+    info.origin.position.x, info.origin.position.y = origin
     return message
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Point
+from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import Image
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from depth_perception.nodes.encode import array_of, header
+from depth_perception.geometry import polygons as shapes
+from depth_perception.geometry.grid import Grid
+from depth_perception.nodes.encode import array_of, cells_message, header
 from depth_perception.systems import palette
 from depth_perception.systems.marking_verdicts import Verdict
 from depth_perception.systems.markings import MarkingsOutput
@@ -33,10 +36,17 @@ def overlay(output: MarkingsOutput, image: np.ndarray) -> Image:
 
 
 def polygons(output: MarkingsOutput) -> MarkerArray:
-    """The outline of each marking that lies on known ground, body frame; ns is its class. What was shown before is deleted first."""
-    markers = [Marker(header=header(output.stamp_ns, output.calibration.base_frame), action=Marker.DELETEALL)]
+    """Each marking that lies on known ground, body frame: its outline, whose ns is its class, and the smallest rectangle around it, whose
+    ns is "CLASS box". What was shown before is deleted first."""
+    markers = [Marker(header=header(output.stamp_ns, output.base_frame), action=Marker.DELETEALL)]
     markers += _outlines(output)
     return MarkerArray(markers=markers)
+
+
+def grid(output: MarkingsOutput, cells: Grid) -> OccupancyGrid:
+    """The markings from above, in the cells of `bev/grid`, body frame: class ids as in the mask, 0 where none is seen."""
+    head = header(output.stamp_ns, output.base_frame)
+    return cells_message(output.seen_from_above(cells).view(np.int8), head, origin=(cells.x_m, cells.y_m), cell_m=cells.cell_m)
 
 
 def defects(known: ReferenceMap, verdicts: Sequence[Verdict], stamp_ns: int) -> MarkerArray:
@@ -51,7 +61,8 @@ def defects(known: ReferenceMap, verdicts: Sequence[Verdict], stamp_ns: int) -> 
         colour = ColorRGBA(r=red, g=green, b=blue, a=0.3 + 0.7 * verdict.confidence)
         for part, ring in enumerate(reference.rings):
             flat = np.column_stack([ring, np.zeros(len(ring))])
-            markers.append(_line(flat, known.frame, stamp_ns, ns=verdict.state, number=1000 * number + part, colour=colour))
+            how = {"ns": verdict.state, "number": 1000 * number + part, "colour": colour}
+            markers.append(_line(flat, frame=known.frame, stamp_ns=stamp_ns, **how))
         words = Marker(header=header(stamp_ns, known.frame), ns="words", id=number, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
         words.pose.position.x, words.pose.position.y = (float(v) for v in reference.box[0])
         words.pose.position.z, words.pose.orientation.w, words.scale.z = 0.5, 1.0, 0.4
@@ -66,11 +77,17 @@ def _outlines(output: MarkingsOutput) -> Iterator[Marker]:
     for number, each in enumerate(output.instances):
         red, green, blue = (float(value) / 255 for value in colours[each.kind])
         colour = ColorRGBA(r=red, g=green, b=blue, a=0.3 + 0.7 * each.confidence)
-        for part, ring in enumerate(each.ground or ()):
-            yield _line(ring, output.calibration.base_frame, output.stamp_ns, ns=each.name, number=1000 * number + part, colour=colour)
+        if each.ground is None:
+            continue
+        how = {"frame": output.base_frame, "stamp_ns": output.stamp_ns, "colour": colour}
+        for part, ring in enumerate(each.ground):
+            yield _line(ring, ns=each.name, number=1000 * number + part, **how)
+        corners = shapes.corners(each.centre, each.size, each.yaw)
+        flat = np.column_stack([corners, np.full(4, each.ground[0][:, 2].mean())])
+        yield _line(flat, ns=f"{each.name} box", number=1000 * number, **how)
 
 
-def _line(ring: np.ndarray, frame: str, stamp_ns: int, *, ns: str, number: int, colour: ColorRGBA) -> Marker:
+def _line(ring: np.ndarray, *, frame: str, stamp_ns: int, ns: str, number: int, colour: ColorRGBA) -> Marker:
     """A closed line through (N, 3) points."""
     marker = Marker(header=header(stamp_ns, frame), ns=ns, id=number, type=Marker.LINE_STRIP, action=Marker.ADD, color=colour)
     marker.scale.x, marker.pose.orientation.w = _WIDTH_M, 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,10 +17,10 @@ from depth_perception.nodes.inputs import Inputs
 from depth_perception.nodes.localization import Localization
 from depth_perception.nodes.networks import Networks
 from depth_perception.nodes.outputs import TOPICS, Outputs
-from depth_perception.systems import markings, missing_markings, reference_map
+from depth_perception.systems import marking_evidence, markings, missing_markings, reference_map
 from depth_perception.systems.marking_classes import CLASSES
 from depth_perception.systems.marking_map import MarkingMap
-from depth_perception.systems.marking_verdicts import report_properties
+from depth_perception.systems.marking_verdicts import compare_named, report_properties
 from depth_perception.systems.missing_markings import MissingMarkings, Pose
 from depth_perception.systems.reference_map import ReferenceMap
 
@@ -32,11 +33,14 @@ class Config(markings.Config):
     """Attributes:
     model: model directory of `train markings`; empty: the shipped one, where there is one.
     map: reference map (GeoJSON, see `map-markings`) whose missing markings are told; empty: none are.
-    report: GeoJSON file, written every ten seconds and at deactivation: the verdicts, or without a map what was seen; empty: none.
+    compare: MODULE:FUNCTION that compares what is seen with the map's marking (marking_verdicts.Compare); empty: the area's criteria do.
+    report: GeoJSON file, written every ten seconds and at deactivation: the verdicts, or without a map what was seen; empty: none. What the
+        verdicts rest on lies beside it (.evidence.npz), and the next drive goes on from there.
     """
 
     model: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
     map: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
+    compare: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
     report: str = field(default="", metadata={"when": parameters.WHEN_ACTIVATED})
     missing: missing_markings.Config = field(default_factory=missing_markings.Config)
 
@@ -51,9 +55,11 @@ class MarkingsBeside(Beside):
     _missing: MissingMarkings | None = None
     _drawn: MarkingMap | None = None
     _localization: Localization | None = None
-    _reported_at = 0.0
+    _report_at = 0.0
+    _something_new = False
     _told_ns: int | None = None
     _unwritten: tuple[str, ...] = ()
+    _recalled: MissingMarkings | None = None
 
     def made(self, networks: Networks) -> Callable[[], None]:
         """The system of a markings model, and the reference map. The evidence stays as long as the map is the same."""
@@ -63,6 +69,7 @@ class MarkingsBeside(Beside):
         system = markings.Markings(networks.engines["markings"], height=networks.sizes["height"], width=networks.sizes["width"])
         path, missing = self._config().map, self._missing
         known = reference_map.read(Path(path).expanduser()) if path else None
+        compare = compare_named(self._config().compare) if self._config().compare else None
         if known is None:
             missing = None
         elif missing is None or _text(known) != _text(missing.map):
@@ -70,6 +77,10 @@ class MarkingsBeside(Beside):
 
         def take() -> None:
             self._system, self._missing = system, missing
+            if missing is not None:
+                missing.use(compare)
+                if self._thread is not None:
+                    self._recall()
             self._told_ns, self.said = None, []
             self.configure(self._config())
 
@@ -101,7 +112,8 @@ class MarkingsBeside(Beside):
         """Begins to work."""
         if self._missing is not None and self._missing.map.frame != self._odom_frame:
             self._localization = Localization(self._node)
-        self._reported_at = time.monotonic()
+        self._report_at = time.monotonic() + _REPORT_S
+        self._recall()
         super().start(source, outputs)
 
     def stop(self) -> None:
@@ -127,6 +139,7 @@ class MarkingsBeside(Beside):
         taken |= outputs.send("mask_confidence", lambda: encode.float_image(output.confidence, stamp_ns, frame_id))
         taken |= outputs.send("overlay", lambda: encode_markings.overlay(output, seen.frame.image))
         taken |= outputs.send("polygons", lambda: encode_markings.polygons(output))
+        taken |= outputs.send("marking_grid", lambda: encode_markings.grid(output, self._configs("bev").grid))
         said = []
         if self._missing is not None:
             where, bad = self._pose_at(output)
@@ -140,8 +153,8 @@ class MarkingsBeside(Beside):
                 self._drawn.add(output, pose)
             except BadInput as error:
                 said = [f"markings.report: {error}"]
-        if time.monotonic() - self._reported_at > _REPORT_S:
-            self._reported_at = time.monotonic()
+        self._something_new = True
+        if time.monotonic() > self._report_at:
             self._report()
         self.said = [*said, *self._unwritten]
         return taken
@@ -154,11 +167,30 @@ class MarkingsBeside(Beside):
         """Where the car is on the map, and what is wrong with what localization tells."""
         assert self._missing is not None
         if self._localization is not None and self._missing.map.frame != self._odom_frame:
-            return self._localization.at(output.stamp_ns, body=output.calibration.base_frame)
+            return self._localization.at(output.stamp_ns, body=output.base_frame)
         return None if output.T_odom_base is None else Pose(output.T_odom_base, output.stamp_ns, self._odom_frame), []
 
+    def _recall(self) -> None:
+        """Goes on from the evidence of earlier drives that lies beside the report; what is none, or another map's, is put aside."""
+        path = self._config().report
+        if self._missing is None or not path or self._recalled is self._missing:
+            return
+        self._recalled = self._missing
+        file = _evidence(path)
+        try:
+            if file.exists():
+                marking_evidence.recall(file.read_bytes(), self._missing)
+        except (BadInput, OSError) as error:
+            aside = file.with_name(f"{file.name}.aside")
+            with contextlib.suppress(OSError):
+                file.replace(aside)
+            self._node.get_logger().warning(f"markings.report: {file}: {error}; the evidence begins anew, that file is now {aside}")
+
     def _report(self) -> None:
-        """Writes the report, or says why it cannot be."""
+        """Writes the report, or says why it cannot be; nothing when no image has come since the last one."""
+        if not self._something_new:
+            return
+        began = time.monotonic()
         try:
             self._write_report()
         except (BadInput, OSError) as error:
@@ -167,7 +199,10 @@ class MarkingsBeside(Beside):
                 self._node.get_logger().error(sentence)
             self._unwritten = (sentence,)
         else:
-            self._unwritten = ()
+            self._unwritten, self._something_new = (), False
+        # A report of a whole town takes long: a twentieth of the time at most.
+        now = time.monotonic()
+        self._report_at = now + max(_REPORT_S, 20 * (now - began))
 
     def _write_report(self) -> None:
         """The verdicts, or what was seen, as GeoJSON; whole or not at all."""
@@ -175,12 +210,19 @@ class MarkingsBeside(Beside):
             return
         if self._missing is not None:
             known, verdicts = self._missing.map, self._missing.verdicts()
-            text = reference_map.to_json(known.frame, known.references, properties=report_properties(verdicts), origin=known.origin)
+            text = reference_map.to_json(known.frame, known.references, properties=report_properties(verdicts), origin=known.origin,
+                                         on_earth=known.origin is not None)
+            model.write_atomically(_evidence(path), marking_evidence.packed(self._missing))
         elif self._drawn is not None:
             text = reference_map.to_json(self._odom_frame, self._drawn.references())
         else:
             return
         model.write_atomically(Path(path).expanduser(), text)
+
+
+def _evidence(report: str) -> Path:
+    """Where what a report rests on is kept."""
+    return Path(report).expanduser().with_suffix(".evidence.npz")
 
 
 def _text(known: ReferenceMap) -> str:

@@ -33,6 +33,7 @@ TOPICS: dict[str, dict[str, tuple[Any, str]]] = {
         "mask_confidence": (Image, "markings/confidence"),
         "overlay": (Image, "markings/overlay"),
         "polygons": (MarkerArray, "markings/polygons"),
+        "marking_grid": (OccupancyGrid, "markings/grid"),
         "defects": (MarkerArray, "markings/defects"),
     },
 }

@@ -49,6 +49,12 @@ class Config:
             raise BadInput(f"bev source: wanted camera, lidar or both, got {self.source!r}")
         check_ranges(self)
 
+    @property
+    def grid(self) -> grid.Grid:
+        """The cells around the body, which all views from above share."""
+        rows, columns = round(2 * self.aside_m / self.cell_m), round((self.ahead_m + self.behind_m) / self.cell_m)
+        return grid.Grid(-self.behind_m, -self.aside_m, self.cell_m, max(rows, 1), max(columns, 1))
+
 
 @dataclass(frozen=True, eq=False)
 class BevOutput:
@@ -116,8 +122,7 @@ class Bev:
         low = height <= config.above_m
         points, height = points[low], height[low]
         cells = self._cells(points, height)
-        base_frame = calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body"
-        return BevOutput(points, cells, (-config.behind_m, -config.aside_m), config.cell_m, frame.stamp_ns, base_frame)
+        return BevOutput(points, cells, (-config.behind_m, -config.aside_m), config.cell_m, frame.stamp_ns, calibration.body_frame)
 
     def _camera_points(self, depth: DepthOutput, T_base_camera: np.ndarray) -> np.ndarray:
         """(N, 4) body-frame points and confidence of a depth image."""
@@ -146,7 +151,7 @@ class Bev:
     def _cells(self, points: np.ndarray, height: np.ndarray) -> np.ndarray:
         """(rows, columns) int8 occupancy from points and their height over the ground."""
         config = self._config
-        shape = (round(2 * config.aside_m / config.cell_m), round((config.ahead_m + config.behind_m) / config.cell_m))
+        shape = config.grid.rows, config.grid.columns
         index, inside = grid.cells(points, origin=(-config.behind_m, -config.aside_m), cell=config.cell_m, shape=shape)
         out = np.full(shape[0] * shape[1], UNKNOWN, np.int8)
         out[index[inside]] = FREE

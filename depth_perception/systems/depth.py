@@ -122,6 +122,24 @@ def _sees_a_scan(frame: Frame) -> bool:
     return frame.scan is not None and frame.calibration.T_camera_lidar is not None
 
 
+def scan_in_view(frame: Frame, size: tuple[int, ...], *, points: int = Config.scan_points) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) LiDAR depth where a return falls into the image, NaN elsewhere, and K of that size.
+
+    points: so many of the scan's returns, evenly picked. A scalar needs thousands of witnesses, not a hundred thousand: the rest would
+    only cost latency. At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.
+    """
+    assert frame.scan is not None
+    calibration, (height, width) = frame.calibration, size
+    K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(height, width))
+    every = max(len(frame.scan.points) // points, 1)
+    return camera.z_buffer(K, lidar.in_camera(frame.scan, calibration, every=every), height=height, width=width), K
+
+
+def road_of_scan(frame: Frame, size: tuple[int, ...]) -> np.ndarray | None:
+    """(3,) n of the road as the frame's scan shows it at a network's size (geometry.road.in_scan); None without a scan or a road in it."""
+    return road.in_scan(*scan_in_view(frame, size)) if _sees_a_scan(frame) else None
+
+
 class Depth:
     """`step(frame)`: network depth times one metric scalar.
 
@@ -173,7 +191,7 @@ class Depth:
         if not _sees_a_scan(frame):
             self.road = None
             return self._scale.compare(_NOTHING, _NOTHING)
-        sparse, K = self._in_view(frame, network_metres.shape)
+        sparse, K = scan_in_view(frame, network_metres.shape, points=self._config.scan_points)
         self.road = road.in_scan(sparse, K)
         hit = np.isfinite(sparse)
         return self._scale.compare(network_metres[hit], sparse[hit])
@@ -206,13 +224,3 @@ class Depth:
         # At one scale: a scale that was just found out is nobody's disagreement.
         previous = None if before is None or T_previous_now is None else (before * np.float32(scale.value), T_previous_now)
         return DepthOutput(cut, network_metres, scale, calibration, frame.stamp_ns, image, timing, self._config, previous)
-
-    def _in_view(self, frame: Frame, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """(h, w) LiDAR depth where a return falls into the image, NaN elsewhere, and K of that size."""
-        calibration = frame.calibration
-        K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(size[0], size[1]))
-        assert frame.scan is not None
-        # A scalar needs thousands of witnesses, not a hundred thousand: the rest would only cost latency.
-        every = max(len(frame.scan.points) // self._config.scan_points, 1)
-        # At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.
-        return camera.z_buffer(K, lidar.in_camera(frame.scan, calibration, every=every), height=size[0], width=size[1]), K

@@ -9,17 +9,19 @@ The ratio is painted over visible area. The criteria, all measurable:
   `faded_below` of what the map's markings usually have: faded;
 - intact: else. Unseen: less than `least_seen` of it was visible.
 
-A model that compares what is seen with the reference can stand in for these criteria: `Compare` is all that is asked of it.
+A model that compares what is seen with the reference can stand in for these criteria: `Compare` is all that is asked of it, and
+`compare_named` finds one by the name of its module and function.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from depth_perception.frame import check_ranges, ranged
+from depth_perception.frame import BadInput, check_ranges, ranged
 
 STATES = ("intact", "worn", "broken", "missing", "unseen")
 
@@ -107,6 +109,28 @@ def by_area(criteria: Criteria) -> Compare:
         apart = unevenness(observed, reference, cell_m, criteria.piece_m) - criteria.broken_from
         sure = min(_sure(ratio - criteria.missing_below, criteria.sharp), _sure(criteria.intact_above - ratio, criteria.sharp))
         return "broken" if apart >= 0 else "worn", min(sure, _sure(abs(apart), criteria.sharp))
+
+    return compare
+
+
+def compare_named(name: str) -> Compare:
+    """The comparison of "MODULE:FUNCTION", anyone's that Python can import; BadInput where there is none."""
+    module, _, function = name.partition(":")
+    wanted = f"compare {name!r}: wanted MODULE:FUNCTION that takes observed, reference, cell_m"
+    if not module or not function:
+        raise BadInput(wanted)
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # whatever a stranger's module does while it is imported
+        raise BadInput(f"{wanted} ({type(error).__name__}: {error})") from None
+    if not callable(found):
+        raise BadInput(f"{wanted}, got {type(found).__name__}")
+
+    def compare(observed: np.ndarray, reference: np.ndarray, cell_m: float) -> tuple[str, float]:
+        state, confidence = found(observed, reference, cell_m)
+        if state not in STATES or not 0 <= confidence <= 1:
+            raise BadInput(f"compare {name!r}: wanted one of {', '.join(STATES)} and a confidence 0..1, got {state!r}, {confidence!r}")
+        return state, float(confidence)
 
     return compare
 

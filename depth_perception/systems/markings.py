@@ -59,6 +59,11 @@ class MarkingsOutput:
     config: Config = field(default_factory=Config)
     measured: bool = False
 
+    @property
+    def base_frame(self) -> str:
+        """Name of the frame that the instances' `ground` is in."""
+        return self.calibration.body_frame
+
     @cached_property
     def instances(self) -> list[Instance]:
         """Every marking. Worked out when somebody asks: the mask is on its way by then."""

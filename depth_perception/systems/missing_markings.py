@@ -144,6 +144,26 @@ class MissingMarkings:
         self._config, self.alignment.config = config, config.alignment
         self._told.clear()
 
+    def use(self, compare: Compare | None) -> None:
+        """Compares by another model from now on, or (None) by the area's criteria; the evidence stays."""
+        self._compare = compare
+        self._told.clear()
+
+    def evidence(self) -> dict[str, np.ndarray]:
+        """What all passes have seen, cell by cell and reference by reference: what `recall` goes on from."""
+        return {"visible": self._visible, "painted": self._painted, "strength": self._strength, "passes": self._passes}
+
+    def recall(self, evidence: dict[str, np.ndarray]) -> None:
+        """Goes on from earlier evidence about this very map; BadInput when it is none."""
+        own = self.evidence()
+        for name, values in own.items():
+            given = evidence.get(name)
+            if given is None or given.shape != values.shape or given.dtype != values.dtype or not (given >= 0).all():
+                raise BadInput(f"evidence: wanted {name} {values.dtype} {values.shape}, got {None if given is None else given.shape}")
+        for name, values in own.items():
+            values[:] = evidence[name]
+        self._told.clear()
+
     def new_pass(self) -> None:
         """The car comes again: the pose starts anew, the evidence stays. Called by itself after a gap in time."""
         self._seen_now[:] = False

@@ -193,7 +193,7 @@ class Odometry:
             T_previous_now,
             now.stamp_ns,
             elapsed_s,
-            calibration.base_frame if calibration.T_base_camera is not None else f"{calibration.frame_id}_body",
+            calibration.body_frame,
             refined is not None,
         )
 

@@ -25,6 +25,7 @@ from depth_perception.geometry import polygons
 from depth_perception.systems.marking_classes import CLASSES
 
 WGS84 = "WGS84"
+_FARTHEST = 1e8  # metres or degrees; beyond it no place is told from its neighbour
 _A, _E2 = 6378137.0, 6.69437999014e-3
 
 
@@ -161,7 +162,7 @@ def _ring(ring: Any, origin: Origin | None, *, hole: bool) -> np.ndarray:
     points = np.array([corner[:2] for corner in ring], np.float64)
     if len(points) > 1 and (points[0] == points[-1]).all():
         points = points[:-1]
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not (np.abs(points) < _FARTHEST).all():
         raise ValueError
     points = points if origin is None else origin.to_local(points)
     # Older files have their rings either way round.

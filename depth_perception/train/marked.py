@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def labelled(path: str | Path, *, palette: Palette | None = None, truth: str = T
     if _is_folder(path):
         if not (path / "images").is_dir() or not (path / "masks").is_dir():
             raise BadInput(f"{path}: wanted a bag, or a folder with images/ and masks/")
-        calibration = _calibration(path)
+        calibration = calibration_of(path)
         masks = {file.stem: file for file in _files(path / "masks")}
         for file in _files(path / "images", leave_end):
             if file.stem not in masks:
@@ -52,12 +52,12 @@ def labelled(path: str | Path, *, palette: Palette | None = None, truth: str = T
         return
     masks_at = dict(_masks(path, truth, palette))
     came = False
-    for each, stamp in _frames(path, leave_end, **reading):
+    for each, stamp, rectified in _frames(path, leave_end, **reading):
         if stamp in masks_at:
             if masks_at[stamp].shape != each.image.shape[:2]:
                 raise BadInput(f"{each.name}: its mask in {truth} is {_size(masks_at[stamp])}, the image {_size(each.image)}")
             came = True
-            yield replace(each, mask=masks_at[stamp])
+            yield replace(each, mask=rectified(masks_at[stamp]))
     if not came:
         raise BadInput(f"bag {path}: none of its {len(masks_at)} masks in {truth} has an image of the same stamp")
 
@@ -69,11 +69,11 @@ def unlabelled(path: str | Path, *, leave_end: float = 0.0, **reading: Any) -> I
         yield Marked(str(path), _image(path))
         return
     if _is_folder(path):
-        calibration = _calibration(path)
+        calibration = calibration_of(path)
         for file in _files(path / "images" if (path / "images").is_dir() else path, leave_end):
             yield Marked(str(file), _image(file), None, calibration)
         return
-    for each, _ in _frames(path, leave_end, **reading):
+    for each, _, _ in _frames(path, leave_end, **reading):
         yield each
 
 
@@ -106,7 +106,8 @@ def _mask(file: Path, image: np.ndarray, palette: Palette) -> np.ndarray:
     return palette.classes_of(mask if mask.ndim == 2 else mask[..., 2::-1], name=str(file))
 
 
-def _calibration(folder: Path) -> Calibration | None:
+def calibration_of(folder: Path) -> Calibration | None:
+    """Of the camera of a folder's images: its calibration.yaml, where it has one."""
     file = folder / "calibration.yaml"
     return decode.read_calibration(file)[0] if file.is_file() else None
 
@@ -123,22 +124,23 @@ def _masks(path: Path, truth: str, palette: Palette) -> Iterator[tuple[int, np.n
         yield decode.stamp_ns(message.header), palette.classes_of(mask, name=f"bag {path}: {truth}")
 
 
-def _frames(path: Path, leave_end: float = 0.0, **reading: Any) -> Iterator[tuple[Marked, int]]:
-    """(picture, stamp in nanoseconds); the LiDAR is not even read."""
+def _frames(path: Path, leave_end: float = 0.0, **reading: Any) -> Iterator[tuple[Marked, int, Callable[[np.ndarray], np.ndarray]]]:
+    """(picture, stamp in nanoseconds, what makes a mask of the image as it comes one of the picture); the LiDAR is not even read."""
     try:
         reader = FrameReader(path, **reading)
     except BadInput:
         if reading.get("calibration"):
             raise
-        yield from _plain(path, reading.get("image_topic"), leave_end)
+        for each, stamp in uncalibrated(path, reading.get("image_topic"), leave_end):
+            yield each, stamp, lambda mask: mask
         return
     reader.topics = replace(reader.topics, points=None)
     for frame in but_the_end(reader, reader, leave_end) if leave_end else reader:
-        yield Marked(f"bag {path} at {frame.stamp_ns} ns", frame.image, None, frame.calibration), frame.stamp_ns
+        yield Marked(f"bag {path} at {frame.stamp_ns} ns", frame.image, None, frame.calibration), frame.stamp_ns, reader.rectified_mask
 
 
-def _plain(path: Path, image_topic: str | None, leave_end: float) -> Iterator[tuple[Marked, int]]:
-    """Images as they are, of a camera that nobody has calibrated."""
+def uncalibrated(path: Path, image_topic: str | None = None, leave_end: float = 0.0) -> Iterator[tuple[Marked, int]]:
+    """Images of a bag as they are, of a camera that nobody has calibrated, and their stamps in nanoseconds."""
     bag = Bag(path)
     topic = guess_topics(bag, image_topic=image_topic).image
     came = False

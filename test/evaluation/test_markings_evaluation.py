@@ -33,6 +33,11 @@ def test_calibration_is_the_gap_between_confidence_and_accuracy():
     assert scored(mask, truth, np.full((10, 10), 0.7))["ece"] == pytest.approx(0.0, abs=1e-4)
 
 
+def test_calibration_is_of_paint_not_of_its_class():
+    found = scored(np.full((4, 4), 5), np.full((4, 4), 4), np.full((4, 4), 0.9))
+    assert found["miou"] == 0 and found["ece"] == found["ece_paint"] == pytest.approx(0.1, abs=1e-4)
+
+
 def test_frames_add_up():
     score, zeros, ones = MarkingScore(), np.zeros((1, 2), np.uint8), np.ones((1, 2), np.uint8)
     score.add(zeros, np.ones((1, 2), np.float32), zeros)

@@ -154,3 +154,15 @@ def test_any_coefficients_give_an_image(model, D, focal):
     wide = np.array([[focal, 0, 32, 0], [0, focal, 24, 0], [0, 0, 1, 0]])
     rectify = Rectifier(info(model, D, P=wide, K=small, width=64, height=48))
     assert rectify(np.full((48, 64, 3), 200, np.uint8)).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("name", ["plumb_bob", "equidistant"])
+def test_a_mask_is_rectified_as_its_image_is(name):
+    rectify = Rectifier(info(*POLYNOMIALS[name]))
+    raw = np.zeros((rectify.height, rectify.width), np.uint8)
+    raw[200:260, 100:180], raw[40:90, 400:520] = 4, 1
+    straight = rectify.mask(raw)
+    image = rectify((raw * 60)[..., None].repeat(3, 2))[..., 0]
+    assert set(np.unique(straight)) == {0, 1, 4}, "labels are never mixed"
+    assert (np.abs(straight.astype(int) * 60 - image) > 30).mean() < 0.005
+    assert (straight != raw).mean() > 0.01

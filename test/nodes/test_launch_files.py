@@ -144,7 +144,7 @@ def test_rviz_s_topics_are_the_nodes_and_the_sensors(rviz: dict):
                 yield from topics(one)
 
     depth = next(display for display in rviz["Displays"] if display["Class"].endswith("DepthCloud"))
-    seen = set(topics(rviz)) - {"/bev/grid_updates"} | {depth["Depth Map Topic"], depth["CameraInfo Topic"]}
+    seen = set(topics(rviz)) - {"/bev/grid_updates", "/markings/grid_updates"} | {depth["Depth Map Topic"], depth["CameraInfo Topic"]}
     assert seen <= {f"/{topic}" for topics in OUTPUTS.values() for topic in topics} | {f"/{topic}" for topic in TOPICS}
     assert {"/image", "/points", "/depth/image", "/bev/points", "/bev/grid", "/odometry"} <= seen
 

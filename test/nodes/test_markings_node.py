@@ -54,18 +54,20 @@ def level_road(i):
 
 
 def test_a_marking_is_masked_drawn_and_placed(start_car, markings_model):
+    from nav_msgs.msg import OccupancyGrid
     from sensor_msgs.msg import Image
 
     car = start_car(executable="markings_node", parameters=[f"markings.model:={markings_model}"], systems=["markings"])
-    overlays = []
+    overlays, grids = [], []
     car.observer.create_subscription(Image, "markings/overlay", overlays.append, 10)
+    car.observer.create_subscription(OccupancyGrid, "markings/grid", grids.append, 10)
     car.until_listening()
     car.send("/tf_static", static_tf())
     car.send("camera_info", info_at(0))
     message, truth = painted(1)
     car.send("points", level_road(1))
     car.send("image", message)
-    car.until(lambda: car.observer.mask_stamps and car.observer.polygons and overlays, "mask, polygons and overlay")
+    car.until(lambda: car.observer.mask_stamps and car.observer.polygons and overlays and grids, "mask, polygons, overlay and grid")
     assert car.observer.mask_stamps == [START + TENTH]
     mask = np.asarray(car.observer.kept("mask")[START + TENTH])
     assert mask.shape == truth.shape
@@ -75,10 +77,17 @@ def test_a_marking_is_masked_drawn_and_placed(start_car, markings_model):
     inside = mask == ZEBRA
     assert (picture[~inside] == 60).mean() > 0.98
     assert np.abs(picture[inside & truth].mean(0) - (0.4 * 255 + 0.6 * palette.coloured(np.array([[ZEBRA]], np.uint8))[0, 0])).max() < 6
-    (stamp, ((name, ring),)) = car.observer.polygons[0]
-    assert (stamp, name) == (START + TENTH, "zebra crossing")
-    np.testing.assert_allclose([ring[:, 0].min(), ring[:, 0].max()], [8, 11], atol=0.7)
-    np.testing.assert_allclose([ring[:, 1].min(), ring[:, 1].max()], [-1, 2], atol=0.4)
+    (stamp, ((name, ring), (box_name, box))) = car.observer.polygons[0]
+    assert (stamp, name, box_name, len(box)) == (START + TENTH, "zebra crossing", "zebra crossing box", 5)
+    for corners in (ring, box):
+        np.testing.assert_allclose([corners[:, 0].min(), corners[:, 0].max()], [8, 11], atol=0.7)
+        np.testing.assert_allclose([corners[:, 1].min(), corners[:, 1].max()], [-1, 2], atol=0.4)
+    # The cells of bev/grid: 10 m behind to 40 ahead, 20 m to either side, 0.2 m each.
+    (grid,) = grids
+    assert (grid.header.frame_id, grid.info.width, grid.info.height) == ("base_link", 250, 200)
+    row, column = np.nonzero(np.array(grid.data, np.int8).reshape(200, 250) == ZEBRA)
+    x, y = grid.info.origin.position.x + 0.2 * (column + 0.5), grid.info.origin.position.y + 0.2 * (row + 0.5)
+    np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], [8, 11, -1, 2], atol=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +159,13 @@ def test_what_the_map_has_and_the_road_has_not_is_told(start_car, markings_model
     assert car.close() == 0
     said = {feature["id"]: feature["properties"]["verdict"] for feature in json.loads(report.read_text())["features"]}
     assert said == {"here": "intact", "gone": "missing"}
+    again = start_car(model=depth_model, executable="markings_node", parameters=parameters, systems=["markings"]).until_listening()
+    again.send("camera_info", info_at(0))
+    again.send("image", painted(1)[0])  # nobody tells where the car is, or it has seen one image alone
+    again.until(lambda: again.observer.mask_stamps, "an image of the second drive")
+    assert again.close() == 0
+    assert {feature["id"]: feature["properties"]["verdict"] for feature in json.loads(report.read_text())["features"]} == said
+    assert report.with_suffix(".evidence.npz").is_file()
 
 
 def test_without_a_pose_there_is_no_verdict_and_the_reason_is_told(start_car, markings_model, depth_model, tmp_path):

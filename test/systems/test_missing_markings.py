@@ -9,10 +9,10 @@ from test_markings_system import blank, given_system, road
 
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import camera, pose
-from depth_perception.systems import marking_alignment, marking_map, missing_markings
+from depth_perception.systems import marking_alignment, marking_evidence, marking_map, missing_markings
 from depth_perception.systems.marking_classes import DASHED, SOLID, ZEBRA
 from depth_perception.systems.marking_map import Config, MarkingMap
-from depth_perception.systems.marking_verdicts import Criteria, by_area, report_properties, unevenness
+from depth_perception.systems.marking_verdicts import Criteria, by_area, compare_named, report_properties, unevenness
 from depth_perception.systems.missing_markings import MissingMarkings, Pose
 from depth_perception.systems.reference_map import Reference, ReferenceMap, parse, to_json
 
@@ -162,6 +162,41 @@ def test_a_model_may_compare_instead():
     found = [one for one in system.verdicts() if one.state != "unseen"]
     assert len(asked) == len(found) and all(shape == other and outside for shape, other, outside, _ in asked)
     assert {one.state for one in found} == {"broken"}
+
+
+def test_evidence_goes_on_in_another_process():
+    defects = {"missing": ("dash-3",)}
+    first = MissingMarkings(MAP)
+    driven(first, defects=defects)
+    kept = marking_evidence.packed(first)
+    second = MissingMarkings(MAP)
+    marking_evidence.recall(kept, second)
+    assert str(second.verdicts()) == str(first.verdicts()) == str(second.told())
+    driven(second, defects=defects)
+    found = {one.id: one for one in second.verdicts()}
+    assert (found["dash-3"].state, found["dash-3"].passes) == ("missing", 2)
+    with pytest.raises(BadInput, match="that of another map"):
+        marking_evidence.recall(kept, MissingMarkings(ReferenceMap("map", MAP.references[:-1])))
+    fresh = MissingMarkings(MAP)
+    with pytest.raises(BadInput, match="wanted that of a report"):
+        marking_evidence.recall(kept[:-100], fresh)
+    assert {one.state for one in fresh.verdicts()} == {"unseen"}
+
+
+def flaky(observed, reference, cell_m):
+    """A stranger's comparison."""
+    return ("worn", 0.5) if np.nanmean(observed[reference]) > 0.5 else ("gone", 0.5)
+
+
+def test_a_comparison_is_found_by_its_name():
+    observed, reference = np.ones((2, 8), np.float32), np.ones((2, 8), bool)
+    compare = compare_named(f"{__name__}:flaky")
+    assert compare(observed, reference, 0.1) == ("worn", 0.5)
+    with pytest.raises(BadInput, match=r"wanted one of intact, worn, broken, missing, unseen and a confidence .*, got 'gone'"):
+        compare(np.zeros_like(observed), reference, 0.1)
+    for name in ("nothing", "no.such_module:compare", f"{__name__}:MAP"):
+        with pytest.raises(BadInput, match=r"wanted MODULE:FUNCTION"):
+            compare_named(name)
 
 
 def test_a_report_says_what_was_found():

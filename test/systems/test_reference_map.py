@@ -84,6 +84,7 @@ def broken(**changes):
         (broken(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1, 0], ["x", 1]]]}), "at least three finite"),
         (broken(geometry={"type": "Polygon", "coordinates": []}), "its geometry is empty"),
         (broken(geometry={"type": "Polygon", "coordinates": [[[10**400, 0], [1, 0], [1, 1]]]}), "at least three finite"),
+        (broken(geometry={"type": "Polygon", "coordinates": [[[1e300, 0], [1, 0], [1, 1]]]}), "at least three finite"),
         (broken(geometry=None), "wanted a Feature"),
         ("[" * 100_000, "it is no JSON"),
     ],

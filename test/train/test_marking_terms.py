@@ -37,6 +37,23 @@ def test_gamma_climbs_and_source_only_has_no_second_branch():
     assert set(losses) == {"cross_entropy", "lovasz"}
 
 
+def test_the_mix_is_cross_entropy_lambda_lovasz_and_gamma_mmd():
+    data, (config, networks, branches) = batch()(0), parts("siamese")
+
+    def asked(lovasz, mmd, step=9):
+        with torch.random.fork_rng():
+            changed = replace(config, lovasz=lovasz, mmd=mmd, ramp=4)
+            return {name: float(each.detach()) for name, each in terms(networks, data, changed, step=step, branches=branches,
+                                                                       weights=torch.ones(7)).items()}
+
+    networks.eval()  # the same statistics each time
+    one, other = asked(1.0, 0.5), asked(0.25, 2.0)
+    assert set(one) == {"cross_entropy", "lovasz", "mmd"}
+    assert other["cross_entropy"] == pytest.approx(one["cross_entropy"]) and other["lovasz"] == pytest.approx(0.25 * one["lovasz"])
+    assert abs(one["mmd"]) > 1e-5 and other["mmd"] == pytest.approx(4 * one["mmd"], rel=1e-4)
+    assert asked(1.0, 0.5, step=2)["mmd"] != 0 and asked(1.0, 0.5, step=0)["mmd"] == 0, "gamma climbs"
+
+
 def test_options_beyond_the_text_are_terms_of_their_own():
     config, networks, branches = parts("siamese")
     config = replace(config, entropy=0.1, pseudo=0.1, sure=0.5)

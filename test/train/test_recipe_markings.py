@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from depth_perception import model
 from depth_perception.__main__ import main
 from depth_perception.bag import Writer, messages
-from depth_perception.evaluation.markings import evaluate, predict
+from depth_perception.evaluation.markings import Predictor, evaluate
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.losses.discrepancy import discrepancy
 from depth_perception.model import share_directory
@@ -301,12 +302,16 @@ def test_the_command_trains_exports_and_is_scored(roads, tmp_path, capsys):
                  "--steps", "2", "--batch", "2", "--mode", "copy", "--out", str(tmp_path / "m"), "--json", str(tmp_path / "r.json")]) == 0
     assert json.loads((tmp_path / "r.json").read_text())["steps"] == 2
     scores = evaluate([source], model.load(tmp_path / "m"), threads=1)
-    assert predict([target, bag(tmp_path / "b")], model.load(tmp_path / "m"), tmp_path / "p", threads=1) == 7
-    written = {file.name: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in (tmp_path / "p").iterdir()}
-    assert len(written) == 14 and written["0.png"].shape == (96, 160) and written["0.png"].max() < 7
-    assert written["b_1100000000_overlay.png"].shape == (96, 160, 3)
-    with pytest.raises(BadInput, match="would overwrite it"):
-        predict([target], model.load(tmp_path / "m"), target, threads=1)
+    command = ["predict", "markings", str(target), str(bag(tmp_path / "b", info=False)), "--model", str(tmp_path / "m")]
+    assert main([*command, "--out", str(tmp_path / "p")]) == 0
+    written = {file.name: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in (tmp_path / "p").glob("*.png")}
+    assert len(written) == 14 and written["0_overlay.png"].shape == (96, 160, 3)
+    predictor = Predictor(model.load(tmp_path / "m"), threads=2)
+    for name, each in [(Path(each.name).stem, each) for each in unlabelled(target)] + [
+            (each.name.split()[-2], each) for each in unlabelled(tmp_path / "b")]:
+        assert np.array_equal(written[f"{name}.png"], predictor(each)[0]), "what is written is what is scored"
+    assert main([*command[:3], "--model", str(tmp_path / "m"), "--out", str(target)]) == 2
+    assert "its result would overwrite the image itself" in capsys.readouterr().err
     assert set(scores["per_class"]) == {"background", "solid line", "dashed line"} and 0 <= scores["miou"] <= 1
     for arguments, words in ((["--target", str(target)], "--source: `train markings` needs"),
                              (["--source", str(source)], "--target: mode siamese compares with images of the target")):
