@@ -14,8 +14,8 @@ class ApproximationConfig:
     """Weights of S5 eq. 18 ([0129]); one of weight 0 is not computed. disparity_as: of losses.approximation.disparities.
 
     mixed: this share of a batch is images laid over each other, without distances: a function can be approximated anywhere, and what no
-    street shows says how the teacher thinks (Beyer et al. 2022). keep_gb: with `samples.views`, so much memory for what the teacher said;
-    of further views it is asked again.
+    street shows says how the teacher thinks (Beyer et al. 2022). keep_gb: with `samples.views`, so much memory of each process for what the
+    teacher said; of further views it is asked again.
     """
 
     encoder: float = ranged(0.05, 0, 1e3)
