@@ -76,9 +76,9 @@ class FrameReader:
         """True when the bag's images need no rectification."""
         return self._rectifier.is_identity
 
-    def rectified_mask(self, labels: np.ndarray) -> np.ndarray:
-        """(H, W) uint8 labels of the bag's image as it comes -> of the image that is read."""
-        return self._rectifier.mask(labels)
+    def rectified_labels(self, labels: np.ndarray) -> np.ndarray:
+        """(H, W) labels, or depths, of the bag's image as it comes -> of the image that is read; none is mixed with its neighbour."""
+        return self._rectifier.labels(labels)
 
     def __iter__(self) -> Iterator[Frame]:
         self.skipped.clear()

@@ -116,6 +116,7 @@ def _objects(args, model):  # type: ignore[no-untyped-def]
 def _markings(args, model):  # type: ignore[no-untyped-def]
     """Three files per image; with a map, what is missing."""
     from depth_perception import model as models
+    from depth_perception.commands.evaluate import reader_options
     from depth_perception.evaluation import marking_passes
     from depth_perception.report import markings as pictures
     from depth_perception.systems import reference_map
@@ -124,8 +125,10 @@ def _markings(args, model):  # type: ignore[no-untyped-def]
     known = reference_map.read(args.map) if args.map else None
     sources = marking_passes.Sources(poses=args.poses, frame=args.frame)
     compare = compare_named(args.compare) if args.compare else None
-    if known is not None:
-        marking_passes.check_frames(args.inputs, known, sources)
+    options = {}
+    if known is not None:  # what cannot be judged is told before anything is written
+        marking_passes.check(args.inputs, known, sources, **reader_options(args))
+        options = {"depth_model": models.load(args.depth_model or models.shipped()), "markings_model": model, **reader_options(args)}
     system = marking_passes.markings_system(model)
     count = 0
     for files, frame, _ in _taken(args, model, (".png", "_overlay.png", ".json")):
@@ -138,9 +141,6 @@ def _markings(args, model):  # type: ignore[no-untyped-def]
     if known is not None:
         from pathlib import Path
 
-        from depth_perception.commands.evaluate import reader_options
-
-        options = {"depth_model": models.load(args.depth_model or models.shipped()), "markings_model": model, **reader_options(args)}
         judged = marking_passes.judged(args.inputs, known, sources=sources, compare=compare, **options)
         models.write_atomically(Path(args.out) / "defects.geojson", judged.geojson)
         pictures.save(Path(args.out) / "defects.png", pictures.verdict_map(known.references, judged.verdicts))
@@ -201,7 +201,7 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
         files = (
             [path]
             if path.suffix.lower() in suffixes
-            else sorted(f for f in path.iterdir() if f.suffix.lower() in suffixes)
+            else sorted(f for f in (path / "images" if (path / "images").is_dir() else path).iterdir() if f.suffix.lower() in suffixes)
             if path.is_dir()
             else []
         )
@@ -221,7 +221,10 @@ def _frames(args, model):  # type: ignore[no-untyped-def]
             for sentence in reader.report():
                 print(f"{path}: skipped {sentence}", file=sys.stderr)
             continue
-        known = calibration_of(path) if path.is_dir() and args.what == "markings" else None
+        homes = [path, path.parent] if path.name == "images" else [path]
+        known = next(filter(None, map(calibration_of, homes)), None) if path.is_dir() and args.what == "markings" else None
+        if known is not None and args.focal is not None:
+            raise BadInput(f"--focal: {path} has a calibration.yaml that says it")
         if args.focal is None and known is None:
             print(f"{path}: no --focal: metres hold for a camera like the one in training", file=sys.stderr)
         for file in files:

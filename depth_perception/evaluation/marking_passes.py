@@ -38,7 +38,8 @@ class Sources:
     """Where a bag's masks, depth and poses come from.
 
     Attributes:
-        masks: topic of mono8 class ids, instead of a model. depth: topic of depth images, instead of a model.
+        masks: topic of mono8 class ids, instead of a model. depth: topic of depth images, instead of a model. Both of the image as the
+            camera sends it; `markings/mask` and `depth/image`, which nodes publish, are of the rectified one.
         poses: topic of odometry or poses, or PARENT:CHILD of TF; None: the only one that the bag has.
         frame: name of the frame that the poses are in; None: as they say.
     """
@@ -82,17 +83,24 @@ def passed(
         def depth_of(frame: Frame) -> np.ndarray:
             return estimate.step(frame).depth
 
+
+    def straight(values: np.ndarray | None, topic: str | None) -> np.ndarray | None:
+        """As the rectified image has it; what a node of ours said is that already."""
+        if values is None or str(topic).endswith(("/markings/mask", "/depth/image")):
+            return values
+        return np.ascontiguousarray(reader.rectified_labels(values))
+
     for frame in tqdm(reader, desc=str(path), unit="frame", disable=not sys.stderr.isatty()):
-        depth = depths.at(frame.stamp_ns) if depths is not None else depth_of(frame) if depth_of is not None else None
+        depth = straight(depths.at(frame.stamp_ns), sources.depth) if depths else depth_of(frame) if depth_of is not None else None
         at, inside = known.at(np.array([frame.stamp_ns], np.int64))
         here = Pose(at[0] @ T_moving_base, frame.stamp_ns, world) if inside[0] else None
         seen = {"depth": depth, "T_odom_base": None if here is None else here.T_map_base, "plane": road_of_scan(frame, size)}
         if masks is None:
             yield frame, system.step(frame, **seen), here
             continue
-        mask = masks.at(frame.stamp_ns)
+        mask = straight(masks.at(frame.stamp_ns), sources.masks)
         if mask is not None:
-            yield frame, system.given(frame, np.ascontiguousarray(reader.rectified_mask(mask)), **seen), here
+            yield frame, system.given(frame, mask, **seen), here
     for sentence in reader.report():
         print(f"{path}: skipped {sentence}", file=sys.stderr)
 
@@ -106,17 +114,21 @@ class Judged:
     summary: str
 
 
-def check_frames(paths: Sequence[str | Path], known: ReferenceMap, sources: Sources) -> None:
-    """BadInput when one of the bags has no poses, or poses in another frame than the map's."""
+def check(paths: Sequence[str | Path], known: ReferenceMap, sources: Sources, **options: Any) -> None:
+    """BadInput for a map that cannot be compared, and for a bag without poses, with poses in another frame than the map's, or of something
+    whose place on the body nobody knows."""
+    MissingMarkings(known)
     for path in paths:
-        _, world = sources.of(path)
+        poses, world = sources.of(path)
         if world != known.frame:
             raise BadInput(f"--map: is in frame {known.frame!r}, the poses of {path} in {world!r}; --frame names it where they are one")
+        _T_moving_base(poses.frame, bags.FrameReader(path, pairing="latest", **options))
 
 
 def judged(paths: Sequence[str | Path], known: ReferenceMap, *, sources: Sources, compare: Compare | None = None, **options: Any) -> Judged:
     """Every bag is one pass; `options` as of `passed`. The report of a map that has an origin is in WGS84."""
-    check_frames(paths, known, sources)
+    reading = {name: value for name, value in options.items() if not name.endswith("_model")}
+    check(paths, known, sources, **reading)
     missing = MissingMarkings(known, compare=compare)
     why: Counter[str] = Counter()
     for path in paths:

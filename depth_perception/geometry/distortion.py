@@ -67,10 +67,10 @@ class Rectifier:
             self._map = cv2.convertMaps(*self._places(), cv2.CV_16SC2)
         return remapped(image, self._map[0], self._map[1])
 
-    def mask(self, labels: np.ndarray) -> np.ndarray:
-        """(H, W) uint8 labels of the image as the camera saw it -> of the rectified one; 0 where the camera saw nothing."""
+    def labels(self, labels: np.ndarray) -> np.ndarray:
+        """(H, W) labels, or depths, of the image as the camera saw it -> of the rectified one: the nearest; 0 where it saw nothing."""
         if labels.shape != (self.height, self.width):
-            raise BadInput(f"mask: its camera info says {self.width}x{self.height}, got {labels.shape[1]}x{labels.shape[0]}")
+            raise BadInput(f"labels: their camera info says {self.width}x{self.height}, got {labels.shape[1]}x{labels.shape[0]}")
         return labels if self.is_identity else cv2.remap(labels, *self._places(), cv2.INTER_NEAREST)
 
     def _places(self) -> tuple[np.ndarray, np.ndarray]:

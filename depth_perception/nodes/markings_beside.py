@@ -35,7 +35,7 @@ class Config(markings.Config):
     map: reference map (GeoJSON, see `map-markings`) whose missing markings are told; empty: none are.
     compare: MODULE:FUNCTION that compares what is seen with the map's marking (marking_verdicts.Compare); empty: the area's criteria do.
     report: GeoJSON file, written every ten seconds and at deactivation: the verdicts, or without a map what was seen; empty: none. What the
-        verdicts rest on lies beside it (.evidence.npz), and the next drive goes on from there.
+        verdicts rest on lies beside it, a file of evidence for each map, and the next drive goes on from there.
     """
 
     model: str = field(default="", metadata={"when": parameters.WHEN_LOADED})
@@ -59,7 +59,8 @@ class MarkingsBeside(Beside):
     _something_new = False
     _told_ns: int | None = None
     _unwritten: tuple[str, ...] = ()
-    _recalled: MissingMarkings | None = None
+    _path = ""  # of the report, until the next activation
+    _recalled: tuple[MissingMarkings, str] | None = None
 
     def made(self, networks: Networks) -> Callable[[], None]:
         """The system of a markings model, and the reference map. The evidence stays as long as the map is the same."""
@@ -72,15 +73,16 @@ class MarkingsBeside(Beside):
         compare = compare_named(self._config().compare) if self._config().compare else None
         if known is None:
             missing = None
-        elif missing is None or _text(known) != _text(missing.map):
+        elif missing is None or marking_evidence.digest(known) != marking_evidence.digest(missing.map):
             missing = MissingMarkings(known)
 
         def take() -> None:
+            if missing is not self._missing:
+                self._report()  # what this map's last seconds have shown
             self._system, self._missing = system, missing
             if missing is not None:
                 missing.use(compare)
-                if self._thread is not None:
-                    self._recall()
+                self._recall()
             self._told_ns, self.said = None, []
             self.configure(self._config())
 
@@ -112,7 +114,7 @@ class MarkingsBeside(Beside):
         """Begins to work."""
         if self._missing is not None and self._missing.map.frame != self._odom_frame:
             self._localization = Localization(self._node)
-        self._report_at = time.monotonic() + _REPORT_S
+        self._report_at, self._path = time.monotonic() + _REPORT_S, self._config().report
         self._recall()
         super().start(source, outputs)
 
@@ -126,7 +128,7 @@ class MarkingsBeside(Beside):
 
     def wanted(self, outputs: Outputs) -> bool:
         """Whether anybody listens to any of its topics, or waits for the report."""
-        return bool(self._config().report) or outputs.wanted(TOPICS["markings"])
+        return bool(self._path) or outputs.wanted(TOPICS["markings"])
 
     def step(self, seen: Seen, outputs: Outputs) -> bool:
         """Publishes what the image shows of the road."""
@@ -141,19 +143,24 @@ class MarkingsBeside(Beside):
         taken |= outputs.send("polygons", lambda: encode_markings.polygons(output))
         taken |= outputs.send("marking_grid", lambda: encode_markings.grid(output, self._configs("bev").grid))
         said = []
+        self._something_new = True
         if self._missing is not None:
             where, bad = self._pose_at(output)
-            found = self._missing.step(output, where)
-            said = [f"markings: no verdicts: {sentence}" for sentence in (*bad, *found.said)]
+            try:
+                found = self._missing.step(output, where)
+            except BadInput as error:  # a comparison's
+                said = [f"markings: no verdicts: {error}"]
+            else:
+                said = [f"markings: no verdicts: {sentence}" for sentence in (*bad, *found.said)]
             if self._told_ns is None or not 0 <= stamp_ns - self._told_ns < _TELL_NS:
                 missing, self._told_ns = self._missing, stamp_ns
-                taken |= outputs.send("defects", lambda: encode_markings.defects(missing.map, missing.told(), stamp_ns))
+                with contextlib.suppress(BadInput):  # told above
+                    taken |= outputs.send("defects", lambda: encode_markings.defects(missing.map, missing.told(), stamp_ns))
         elif self._drawn is not None and pose is not None:
             try:
                 self._drawn.add(output, pose)
             except BadInput as error:
                 said = [f"markings.report: {error}"]
-        self._something_new = True
         if time.monotonic() > self._report_at:
             self._report()
         self.said = [*said, *self._unwritten]
@@ -171,12 +178,13 @@ class MarkingsBeside(Beside):
         return None if output.T_odom_base is None else Pose(output.T_odom_base, output.stamp_ns, self._odom_frame), []
 
     def _recall(self) -> None:
-        """Goes on from the evidence of earlier drives that lies beside the report; what is none, or another map's, is put aside."""
-        path = self._config().report
-        if self._missing is None or not path or self._recalled is self._missing:
+        """Goes on from the evidence of earlier drives on this map that lies beside the report; what is none is put aside."""
+        if self._missing is None or not self._path or self._recalled == (self._missing, self._path):
             return
-        self._recalled = self._missing
-        file = _evidence(path)
+        if self._recalled is not None and self._recalled[0] is self._missing:
+            self._missing.forget()  # it is in the other report's
+        self._recalled = (self._missing, self._path)
+        file = _evidence(self._path, self._missing.map)
         try:
             if file.exists():
                 marking_evidence.recall(file.read_bytes(), self._missing)
@@ -206,24 +214,21 @@ class MarkingsBeside(Beside):
 
     def _write_report(self) -> None:
         """The verdicts, or what was seen, as GeoJSON; whole or not at all."""
-        if not (path := self._config().report):
+        if not self._path:
             return
         if self._missing is not None:
+            model.write_atomically(_evidence(self._path, self._missing.map), marking_evidence.packed(self._missing))
             known, verdicts = self._missing.map, self._missing.verdicts()
             text = reference_map.to_json(known.frame, known.references, properties=report_properties(verdicts), origin=known.origin,
                                          on_earth=known.origin is not None)
-            model.write_atomically(_evidence(path), marking_evidence.packed(self._missing))
         elif self._drawn is not None:
             text = reference_map.to_json(self._odom_frame, self._drawn.references())
         else:
             return
-        model.write_atomically(Path(path).expanduser(), text)
+        model.write_atomically(Path(self._path).expanduser(), text)
 
 
-def _evidence(report: str) -> Path:
-    """Where what a report rests on is kept."""
-    return Path(report).expanduser().with_suffix(".evidence.npz")
+def _evidence(report: str, known: ReferenceMap) -> Path:
+    """Where what a report says of a map is kept."""
+    return Path(f"{Path(report).expanduser()}.{marking_evidence.digest(known)[:12]}.evidence.npz")
 
-
-def _text(known: ReferenceMap) -> str:
-    return reference_map.to_json(known.frame, known.references, origin=known.origin)

@@ -28,7 +28,7 @@ class Instance:
         pixels: rings (N, 2) float64 x, y on the pixels' edges, the outer one first, then holes.
         box_px: x, y of the corner, width, height, pixels.
         ground: rings (N, 3) float64 metres on the road, body frame, the outer one first; of a marking that reaches beyond the range what
-            lies within, its largest piece first; None where nothing does.
+            lies within, None where nothing does. What falls apart there (lines that meet at the horizon) is an instance each.
         centre, size, yaw: the smallest rectangle around `ground` seen from above: (2,) metres, (2,) length and width, radians.
         area_m2: on the ground; NaN without `ground`.
         odom: `ground` in the odometry frame; None without a pose.
@@ -135,10 +135,16 @@ def instances(
             continue
         pieces = polygons.contours(of_kind[y : y + height, x : x + width])
         for piece in pieces:
-            if _large(piece, least_px):
-                one, inner = _instance(kind, piece, (x, y), of_kind, confidence)
-                near = _within(_moved(piece, (x, y)), inner, far[_window(one.box_px)], one.box_px[:2], least_px)
-                found.append(_placed(one, near, calibration, plane, depth, T_odom_base))
+            if not _large(piece, least_px):
+                continue
+            one, inner = _instance(kind, piece, (x, y), of_kind, confidence)
+            corner, beyond = one.box_px[:2], far[_window(one.box_px)]
+            parts = [(one, _moved(piece, (x, y)))]
+            if (beyond & (inner > 0)).any():
+                near = [part for part in polygons.contours(np.where(beyond, 0, inner).astype(np.uint8)) if _large(part, least_px)]
+                own = [one if len(near) == 1 else _instance(kind, part, corner, of_kind, confidence)[0] for part in near]
+                parts = list(zip(own, [_moved(part, corner) for part in near], strict=True)) or [(one, [])]
+            found += [_placed(each, rings, calibration, plane, depth, T_odom_base) for each, rings in parts]
     return sorted(found, key=lambda one: (one.kind, -polygons.area(one.pixels)))
 
 
@@ -161,7 +167,8 @@ def _instance(
     x, y, width, height = (int(v) for v in (*low, *(high - low)))
     box = (x, y, width, height)
     inner = np.zeros((height, width), np.uint8)
-    cv2.drawContours(inner, [(sources - low).astype(np.int32)], -1, 1, cv2.FILLED)
+    # With its holes: another piece may lie in one.
+    cv2.drawContours(inner, [(pixels + corner - low).astype(np.int32) for _, pixels in piece], -1, 1, cv2.FILLED)
     inner &= of_kind[_window(box)]
     return Instance(kind, float(cv2.mean(confidence[_window(box)], inner)[0]), rings, box), inner
 
@@ -173,15 +180,6 @@ def _beyond(calibration: Calibration, plane: np.ndarray, depth: np.ndarray | Non
     v = (np.arange(calibration.height) - K[1, 2]) / K[1, 1]
     far = (plane[0] * u)[None] + (plane[1] * v + plane[2])[:, None] <= 1 / reach_m
     return far if depth is None else far | (depth >= reach_m)
-
-
-def _within(rings: Piece, inner: np.ndarray, far: np.ndarray, corner: tuple[int, int], least_px: int) -> Piece:
-    """What of a piece lies in reach, its largest part first: the piece itself where all of it does."""
-    if not (far & (inner > 0)).any():
-        return rings
-    parts = [part for part in polygons.contours(np.where(far, 0, inner).astype(np.uint8)) if _large(part, least_px)]
-    parts.sort(key=lambda part: -polygons.area([corners for corners, _ in part]))
-    return [ring for part in parts for ring in _moved(part, corner)]
 
 
 def _moved(piece: Piece, corner: tuple[int, int]) -> Piece:

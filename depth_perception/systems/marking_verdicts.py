@@ -127,10 +127,15 @@ def compare_named(name: str) -> Compare:
         raise BadInput(f"{wanted}, got {type(found).__name__}")
 
     def compare(observed: np.ndarray, reference: np.ndarray, cell_m: float) -> tuple[str, float]:
-        state, confidence = found(observed, reference, cell_m)
-        if state not in STATES or not 0 <= confidence <= 1:
-            raise BadInput(f"compare {name!r}: wanted one of {', '.join(STATES)} and a confidence 0..1, got {state!r}, {confidence!r}")
-        return state, float(confidence)
+        said = None
+        try:
+            said = found(observed, reference, cell_m)
+            state, confidence = said
+            if state in STATES and 0 <= confidence <= 1:
+                return str(state), float(confidence)
+        except Exception as error:  # a stranger's defect must not end a drive
+            raise BadInput(f"compare {name!r}: {type(error).__name__}: {error} (it said {said!r})") from None
+        raise BadInput(f"compare {name!r}: wanted one of {', '.join(STATES)} and a confidence 0..1, got {state!r}, {confidence!r}")
 
     return compare
 

@@ -154,14 +154,21 @@ class MissingMarkings:
         return {"visible": self._visible, "painted": self._painted, "strength": self._strength, "passes": self._passes}
 
     def recall(self, evidence: dict[str, np.ndarray]) -> None:
-        """Goes on from earlier evidence about this very map; BadInput when it is none."""
+        """Takes earlier evidence about this very map to what there is; BadInput when it is none."""
         own = self.evidence()
         for name, values in own.items():
             given = evidence.get(name)
             if given is None or given.shape != values.shape or given.dtype != values.dtype or not (given >= 0).all():
                 raise BadInput(f"evidence: wanted {name} {values.dtype} {values.shape}, got {None if given is None else given.shape}")
         for name, values in own.items():
-            values[:] = evidence[name]
+            values += evidence[name]
+        self._told.clear()
+
+    def forget(self) -> None:
+        """All evidence."""
+        for values in self.evidence().values():
+            values[:] = 0
+        self.new_pass()
         self._told.clear()
 
     def new_pass(self) -> None:

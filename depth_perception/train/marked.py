@@ -109,7 +109,12 @@ def _mask(file: Path, image: np.ndarray, palette: Palette) -> np.ndarray:
 def calibration_of(folder: Path) -> Calibration | None:
     """Of the camera of a folder's images: its calibration.yaml, where it has one."""
     file = folder / "calibration.yaml"
-    return decode.read_calibration(file)[0] if file.is_file() else None
+    if not file.is_file():
+        return None
+    calibration, rectifier = decode.read_calibration(file)
+    if not rectifier.is_identity:
+        raise BadInput(f"{file}: has a lens's distortion: wanted rectified images in a folder, they are taken as they are")
+    return calibration
 
 
 def _masks(path: Path, truth: str, palette: Palette) -> Iterator[tuple[int, np.ndarray]]:
@@ -136,7 +141,7 @@ def _frames(path: Path, leave_end: float = 0.0, **reading: Any) -> Iterator[tupl
         return
     reader.topics = replace(reader.topics, points=None)
     for frame in but_the_end(reader, reader, leave_end) if leave_end else reader:
-        yield Marked(f"bag {path} at {frame.stamp_ns} ns", frame.image, None, frame.calibration), frame.stamp_ns, reader.rectified_mask
+        yield Marked(f"bag {path} at {frame.stamp_ns} ns", frame.image, None, frame.calibration), frame.stamp_ns, reader.rectified_labels
 
 
 def uncalibrated(path: Path, image_topic: str | None = None, leave_end: float = 0.0) -> Iterator[tuple[Marked, int]]:

@@ -161,7 +161,7 @@ def test_a_mask_is_rectified_as_its_image_is(name):
     rectify = Rectifier(info(*POLYNOMIALS[name]))
     raw = np.zeros((rectify.height, rectify.width), np.uint8)
     raw[200:260, 100:180], raw[40:90, 400:520] = 4, 1
-    straight = rectify.mask(raw)
+    straight = rectify.labels(raw)
     image = rectify((raw * 60)[..., None].repeat(3, 2))[..., 0]
     assert set(np.unique(straight)) == {0, 1, 4}, "labels are never mixed"
     assert (np.abs(straight.astype(int) * 60 - image) > 30).mean() < 0.005

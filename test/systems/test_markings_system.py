@@ -114,6 +114,34 @@ def test_of_a_line_beyond_the_reach_what_is_near_is_placed(with_depth):
     assert one.area_m2 == pytest.approx(0.2 * one.size[0], rel=0.25)
 
 
+def test_lines_that_meet_far_away_are_placed_each_by_itself():
+    mask, depth = painted(LARGE, (SOLID, 7.0, 70.0, -1.9, -1.7), (SOLID, 7.0, 70.0, 1.7, 1.9), (SOLID, 50.0, 52.0, -1.9, 1.9))
+    right, left = sorted(given_system().given(blank(LARGE), mask, depth=depth).instances, key=lambda one: one.centre[1])
+    assert (right.centre[1], left.centre[1]) == (pytest.approx(-1.8, abs=0.1), pytest.approx(1.8, abs=0.1))
+    assert all(len(one.ground) == 1 and one.size[1] < 0.6 and 30 < one.size[0] < 36 for one in (right, left))
+
+
+def test_an_island_in_a_marking_is_another_one_and_no_part_of_it():
+    mask = np.zeros((HIGH, WIDE), np.uint8)
+    mask[186:330, 400:800] = ZEBRA  # its far edge lies beyond the reach
+    mask[230:320, 450:750] = 0
+    mask[260:290, 550:650] = ZEBRA
+    frame_, island = given_system().given(blank(LARGE), mask).instances
+    assert len(frame_.pixels) == 2 and len(frame_.ground) == 2, "the frame and its hole"
+    assert len(island.ground) == 1
+    assert frame_.area_m2 + island.area_m2 == pytest.approx(area_of(mask), rel=0.05)
+
+
+def area_of(mask):
+    """What is painted within reach on a level road, m2, pixel by pixel."""
+    down = (np.arange(HIGH) - LARGE.K[1, 2]) / LARGE.K[1, 1]
+    with np.errstate(divide="ignore"):
+        z = LARGE.T_base_camera[2, 3] / down
+    near = (down > 0) & (z < 40)
+    each = (z / LARGE.K[0, 0]) * (z / down / LARGE.K[1, 1])
+    return float(((mask > 0).sum(1) * each)[near].sum())
+
+
 def test_step_asks_the_network_and_restores_its_answer():
     asked = []
 

@@ -1,5 +1,6 @@
 """A straight level road with dashes and a zebra crossing, driven down past what is wrong with them."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -180,6 +181,10 @@ def test_evidence_goes_on_in_another_process():
     fresh = MissingMarkings(MAP)
     with pytest.raises(BadInput, match="wanted that of a report"):
         marking_evidence.recall(kept[:-100], fresh)
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    with pytest.raises(BadInput, match="wanted that of a report"):
+        marking_evidence.recall(array.getvalue(), fresh)
     assert {one.state for one in fresh.verdicts()} == {"unseen"}
 
 
@@ -188,12 +193,18 @@ def flaky(observed, reference, cell_m):
     return ("worn", 0.5) if np.nanmean(observed[reference]) > 0.5 else ("gone", 0.5)
 
 
+def silent(observed, reference, cell_m):
+    """One that says nothing."""
+
+
 def test_a_comparison_is_found_by_its_name():
     observed, reference = np.ones((2, 8), np.float32), np.ones((2, 8), bool)
     compare = compare_named(f"{__name__}:flaky")
     assert compare(observed, reference, 0.1) == ("worn", 0.5)
     with pytest.raises(BadInput, match=r"wanted one of intact, worn, broken, missing, unseen and a confidence .*, got 'gone'"):
         compare(np.zeros_like(observed), reference, 0.1)
+    with pytest.raises(BadInput, match=r"compare .*: TypeError: .* \(it said None\)"):
+        compare_named(f"{__name__}:silent")(observed, reference, 0.1)
     for name in ("nothing", "no.such_module:compare", f"{__name__}:MAP"):
         with pytest.raises(BadInput, match=r"wanted MODULE:FUNCTION"):
             compare_named(name)
