@@ -16,8 +16,8 @@ from depth_perception.geometry import polygons, tiles
 from depth_perception.geometry.tiles import TILE
 from depth_perception.systems import marking_alignment
 from depth_perception.systems.marking_classes import CLASSES, TEXT, ZEBRA
+from depth_perception.systems.marking_view import GRAIN, painted_points, project, road_free
 from depth_perception.systems.markings import MarkingsOutput
-from depth_perception.systems.missing_markings import GRAIN, painted_points, project, road_free
 from depth_perception.systems.reference_map import Reference
 
 MOST_TILES = 800  # that are held at once, two megabytes each: with cells of 4 cm some three kilometres of street
