@@ -1,8 +1,8 @@
 """Image stamp -> depth in another process, less the engine: our `drive` node beside depth nodes as tutorials write them, in one run.
 
-    python -m bench.chain                                            # everything: 9 minutes
+    python -m bench.chain                                            # everything: 11 minutes
     python -m bench.chain --rates 30 --sizes 1242x375 --seconds 10   # one column
-    python -m bench.chain --clouds                                   # with a LiDAR's 120 k points at 10 Hz on the same way
+    python -m bench.chain --clouds                                   # all rows with a LiDAR's 120 k points at 10 Hz on the same way
     python -m bench.chain --docs docs/latency.md                     # and writes the tables there
 
 Three processes: a camera sends images stamped on sending, the node under test answers with depth at the image's size, a listener takes the
@@ -19,7 +19,9 @@ The same network for all: the shipped student. The camera's publisher is reliabl
 a queue of one, as it does in a car, the tutorial's reliably with ten. Warm-up images do not count. `drops` are images sent of which no
 depth came, by stamp; `missed` ticks that the camera could not send at, because the last image was still on its way out.
 
-`transport` rows are the same camera and listener with no node between: what the transport alone costs one image.
+`with_clouds` rows are those of the first size and the rate nearest to 30 Hz once more, with a LiDAR of 120 k points at 10 Hz on the same
+way. `transport` rows are the same camera and listener with no node between: what the transport alone costs one image, and one
+cloud.
 JSON: --out/chain.json.
 """
 
@@ -40,6 +42,7 @@ from typing import Any
 import psutil
 
 from bench import chain_table
+from bench.chain_publisher import CLOUD_HZ, CLOUD_POINTS
 from bench.image_size import image_size
 from depth_perception import model as models
 from depth_perception.frame import BadInput
@@ -191,23 +194,25 @@ def row(who: str, *, rate: float, size: str, seconds: float, clouds: bool) -> di
     return {"rate_hz": rate, "size": size, "who": who, "clouds": clouds} | figures(sent, heard["arrivals"], stages) | usage
 
 
-def transported(which: str, *, rate: float, size: str, seconds: float) -> dict[str, Any]:
-    """Camera and listener with nothing between; which: default (reliable, ten) or profile (our QoS: best effort, one)."""
+def transported(which: str, *, rate: float, size: str, seconds: float, clouds: bool = False) -> dict[str, Any]:
+    """Camera and listener with nothing between; which: default (reliable, ten) or profile (our QoS: best effort, one). clouds: the row is
+    of the clouds that come beside the images."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        qos = ["--best-effort"] * (which == "profile")
+        words = ["--best-effort"] * (which == "profile") + ["--points", "points"] * clouds
         commands = {
-            "listener": _module("bench.chain_listener", *qos, topic="image", report=folder / "listener.json"),
-            "publisher": _module("bench.chain_publisher", rate=rate, size=size, seconds=seconds, warm_up=warm_up(rate),
-                                 report=folder / "publisher.json"),
+            "listener": _module("bench.chain_listener", *words, topic="image", report=folder / "listener.json"),
+            "publisher": _module("bench.chain_publisher", *["--clouds"] * clouds, rate=rate, size=size, seconds=seconds,
+                                 warm_up=warm_up(rate), report=folder / "publisher.json"),
         }
         with Run(folder, commands, environment(profile=which == "profile")) as run:
             run.wait("publisher", seconds * 3 + 60)
             run.end("listener")
             sent, heard = run.report("publisher"), run.report("listener")
             usage = run.usage(sent["begun_ns"], sent["ended_ns"])
-    found = figures(sent, heard["arrivals"], {})
-    return {"rate_hz": rate, "size": size, "who": which} | {name: found[name] for name in ("whole_ms", "drops", "missed", "frames")} | usage
+    found = figures(sent | {"stamps": sent["cloud_stamps"]}, heard["clouds"], {}) if clouds else figures(sent, heard["arrivals"], {})
+    what = {"rate_hz": CLOUD_HZ, "size": f"{CLOUD_POINTS} points"} if clouds else {"rate_hz": rate, "size": size}
+    return what | {"who": which} | {name: found[name] for name in ("whole_ms", "drops", "missed", "frames")} | usage
 
 
 def figures(sent: dict[str, Any], arrivals: dict[str, int], stages: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -250,7 +255,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.docs:
         chain_table.check(Path(args.docs))
     about = {"name": "chain", **machine()}  # before the runs: what else the machine was doing
-    found: dict[str, list[dict[str, Any]]] = {"results": [], "transport": []}
+    found: dict[str, list[dict[str, Any]]] = {"results": [], "with_clouds": [], "transport": []}
     for size in args.sizes:
         for rate in args.rates:
             for who in args.who:
@@ -259,12 +264,16 @@ def main(argv: list[str] | None = None) -> int:
                 write_atomically(Path(args.out) / "chain.json", as_json(about | found))
         for which in ("default", "profile"):
             found["transport"].append(attempted(transported, which, rate=30.0, size=size, seconds=min(args.seconds, 6.0)))
+    if not args.clouds:
+        beside = {"rate": min(args.rates, key=lambda hz: abs(hz - 30)), "size": args.sizes[0], "clouds": True}
+        found["with_clouds"] = [attempted(row, who, seconds=args.seconds, **beside) for who in args.who]
+        found["transport"] += [attempted(transported, which, seconds=min(args.seconds, 6.0), **beside) for which in ("default", "profile")]
     write_atomically(Path(args.out) / "chain.json", as_json(about | found))
     print(f"written to {Path(args.out) / 'chain.json'}")
     if args.docs:
         chain_table.write(Path(args.docs), about | found)
         print(f"tables written into {args.docs}")
-    return 2 if any("error" in each for each in found["results"] + found["transport"]) else 0
+    return 2 if any("error" in each for each in [*found["results"], *found["with_clouds"], *found["transport"]]) else 0
 
 
 def attempted(measure: Any, who: str, *, rate: float, size: str, seconds: float, **options: Any) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--warm-up", type=int, default=30, help="images before")
     parser.add_argument("--clouds", action="store_true", help=f"{CLOUD_POINTS} points at {CLOUD_HZ:g} Hz as well")
-    parser.add_argument("--report", required=True, help="JSON: stamps, missed, begun_ns, ended_ns")
+    parser.add_argument("--report", required=True, help="JSON: stamps, cloud_stamps, missed, begun_ns, ended_ns")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     keep_freed_memory()
@@ -97,12 +97,15 @@ def main() -> None:
     period, begun = 1 / args.rate, time.monotonic()
     count = args.warm_up + round(args.seconds * args.rate)
     stamps: list[int] = []
+    cloud_stamps: list[int] = []
     missed, cloud_due, measured_ns = 0, begun + 0.4 * period, 0
     for tick in range(count):
         due = begun + tick * period
         if args.clouds and cloud_due < due:
             time.sleep(max(cloud_due - time.monotonic(), 0))
-            clouds.send(time.time_ns())
+            clouds.send(stamp_ns := time.time_ns())
+            if tick >= args.warm_up:
+                cloud_stamps.append(stamp_ns)
             cloud_due += 1 / CLOUD_HZ
         if tick == args.warm_up:
             measured_ns = time.time_ns()
@@ -115,7 +118,8 @@ def main() -> None:
         infos.send(stamp_ns)  # in the order of image_transport's CameraPublisher
         if tick >= args.warm_up:
             stamps.append(stamp_ns)
-    Path(args.report).write_text(json.dumps({"stamps": stamps, "missed": missed, "begun_ns": measured_ns, "ended_ns": time.time_ns()}))
+    about = {"missed": missed, "begun_ns": measured_ns, "ended_ns": time.time_ns()}
+    Path(args.report).write_text(json.dumps({"stamps": stamps, "cloud_stamps": cloud_stamps} | about))
     time.sleep(1.5)  # a reliable writer may still be asked for what was lost
     rclpy.try_shutdown()
 

@@ -46,13 +46,16 @@ def check(page: Path) -> tuple[str, str]:
 
 
 def tables(found: dict[str, Any]) -> str:
-    """Markdown: what it was measured on, the chain, its stages at 30 Hz, the transport alone."""
+    """Markdown: what it was measured on, the chain, the same with clouds, its stages at 30 Hz, the transport alone."""
     rows, alone = found["results"], found.get("transport", [])
     parts = [_about(found)]
     for size in dict.fromkeys(row["size"] for row in rows):
         parts += [f"### {size}", _chain([row for row in rows if row["size"] == size])]
+    if beside := found.get("with_clouds"):
+        parts += [f"### {beside[0]['size']}, with a LiDAR's clouds of 120 k points at 10 Hz", _chain(beside)]
+        parts += [_stages(beside)] * any(_is_whole(row) for row in beside)
     if any(_is_whole(row) for row in rows):
-        parts += ["### Where the time goes", _stages(rows, alone)]
+        parts += ["### Where the time goes", _stages(rows)]
     if alone:
         parts += ["### The transport alone", _transport(alone)]
     return "\n\n".join(parts)
@@ -89,11 +92,11 @@ def _chain(rows: list[dict[str, Any]]) -> str:
     return _markdown(head, lines)
 
 
-def _stages(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
-    """p50 of every stage at the rate nearest to 30 Hz, sizes and nodes as columns."""
+def _stages(rows: list[dict[str, Any]]) -> str:
+    """p50 of every stage at the rate nearest to 30 Hz, sizes and nodes as columns. A scan is decoded beside: in no image's total."""
     rate = min((row["rate_hz"] for row in rows), key=lambda hz: abs(hz - 30))
     shown = [row for row in rows if row["rate_hz"] == rate and _is_whole(row)]
-    stages = dict.fromkeys(name for row in shown for name in row["stages_ms"] if name != "total")
+    stages = dict.fromkeys(name for row in shown for name in row["stages_ms"] if name not in ("total", "scan"))
     head = [f"p50 ms at {rate:g} Hz", *(f"{NAMES[row['who']]} {row['size']}" for row in shown)]
     lines = [[name, *(_median(row["stages_ms"].get(name)) for row in shown)] for name in stages]
     inside = [f"{row['stages_ms']['total']['p50'] - sum(row['stages_ms'][name]['p50'] for name in stages if name in row['stages_ms']):.2f}"
@@ -102,13 +105,15 @@ def _stages(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
     waiting = [f"{row['whole_ms']['p50'] - row['stages_ms']['total']['p50']:.2f}" if "total" in row["stages_ms"] else "" for row in shown]
     lines.append(["on the way in and out", *waiting])
     lines.append(["whole", *(_median(row["whole_ms"]) for row in shown)])
+    if any("scan" in row["stages_ms"] for row in shown):
+        lines.append(["beside: decoding a cloud", *(_median(row["stages_ms"].get("scan")) for row in shown)])
     return _markdown(head, lines)
 
 
 def _transport(rows: list[dict[str, Any]]) -> str:
     lines = [[row["size"], NAMES[row["who"]], *([_three(row["whole_ms"]), f"{row['drops']} of {row['frames']}", str(row["missed"])]
                                                 if "error" not in row else [f"failed: {row['error']}", "", ""])] for row in rows]
-    return _markdown(["image", "transport", "ms p50 / p90 / p99", "drops", "missed"], lines)
+    return _markdown(["message", "transport", "ms p50 / p90 / p99", "drops", "missed"], lines)
 
 
 def _three(values: dict[str, float] | None) -> str:

@@ -37,7 +37,7 @@ class Inputs:
     """Subscriptions of one camera and, if it is there, one LiDAR.
 
     `next()` waits for an image and gives `(Frame, received, decode_ms)`; what cannot be used is skipped, counted and kept as a
-    sentence in `skipped`.
+    sentence in `skipped`. scans: that came; scan_ms: what decoding the newest one took, beside the images, on the listener's thread.
     """
 
     def __init__(self, node: Node, config: Config) -> None:
@@ -53,6 +53,7 @@ class Inputs:
         self._lock = threading.Lock()
         self.skipped: Counter[str] = Counter()
         self.scans = 0
+        self.scan_ms: float | None = None
         # Served in this order when several wait at the same time: an image comes after the scan and the calibration before it.
         self._watches: list[Watch] = []
         self._listener: Listener | None = None
@@ -215,6 +216,7 @@ class Inputs:
         self._images.release()
 
     def _on_points(self, serialized: bytes) -> None:
+        started = time.perf_counter()
         try:
             message = decode.serialized_cloud(serialized)
             self._lidars.check(message.header.frame_id)
@@ -224,8 +226,10 @@ class Inputs:
         except Exception as error:
             self._defect(error)
         else:
+            scan_ms = (time.perf_counter() - started) * 1e3
             with self._lock:
                 self.scans += 1
+                self.scan_ms = scan_ms
                 self._geometry.lidar_frame = scan.frame_id
                 self._pairing.add(scan)
 

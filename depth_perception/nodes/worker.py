@@ -110,6 +110,8 @@ class Worker:
                 road = None if drive.depth is None else drive.depth.road
                 for each in beside:
                     each.put(Seen(drive.frame, received, depth_output, odometry_output, road))
+                if source.scan_ms is not None:
+                    latency["scan"] = source.scan_ms
                 outputs.send("latency", lambda latency=latency: encode.labelled(latency))  # type: ignore[misc]
             except BadInput as error:
                 source.skip(str(error))

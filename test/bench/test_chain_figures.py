@@ -87,6 +87,20 @@ def test_the_table_tells_ratio_drops_and_cpu(tmp_path):
     assert "tutorial, Fast DDS as it comes" not in page.read_text()
 
 
+def test_the_table_has_the_clouds_beside_and_what_decoding_them_takes():
+    stages = row("ours", 3.0)["stages_ms"]
+    with_clouds = [row("ours", 3.0, clouds=True, stages_ms=stages | {"scan": {"p50": 0.77}}), row("tutorial_profile", 6.0, clouds=True)]
+    text = chain_table.tables(measured(row("ours", 2.0)) | {"with_clouds": with_clouds})
+    before, beside = text.split("### 1242x375, with a LiDAR's clouds of 120 k points at 10 Hz")
+    beside, after = beside.split("### Where the time goes")
+    assert "| 30 | tutorial, our profile | 6.00 / 7.00 / 8.00 | 2.0 |" in beside
+    assert "| from thread to thread | 7.00 | 7.00 |" in beside  # a scan's time is in no image's total
+    assert "| beside: decoding a cloud | 0.77 |  |" in beside
+    assert "decoding a cloud" not in before + after
+    failed = {"rate_hz": 30.0, "size": "1242x375", "who": "ours", "error": "why"}
+    assert "failed: why" in chain_table.tables(measured(row("ours", 2.0)) | {"with_clouds": [failed]})
+
+
 def test_a_row_without_depth_and_one_that_failed_are_in_the_table():
     nothing = row("tutorial_default", 1.0, overhead_ms=None, whole_ms=None, engine_ms=None, stages_ms={})
     failed = {"rate_hz": 30.0, "size": "1242x375", "who": "tutorial_profile", "error": "node ended with code 1: why"}

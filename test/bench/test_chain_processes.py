@@ -75,5 +75,10 @@ def test_a_row_of_ours_and_one_of_the_tutorials_over_dds(tmp_path, capsys):
         assert 0 < row["overhead_ms"]["p50"] < row["whole_ms"]["p99"] and row["engine_ms"]["p50"] > 0
         assert {"decode", "pre", "engine", "post", "publish", "total"} <= set(row["stages_ms"])
         assert set(row["cpu_seconds"]) == set(row["rss_mb"]) == {"listener", "node", "publisher"}
-    assert [row["who"] for row in found["transport"]] == ["default", "profile"]
+    assert [row["who"] for row in found["with_clouds"]] == ["ours", "tutorial_profile"]
+    assert all(row["clouds"] and row["overhead_ms"]["p50"] > 0 for row in found["with_clouds"])
+    assert found["with_clouds"][0]["stages_ms"]["scan"]["p50"] > 0 and "scan" not in found["results"][0]["stages_ms"]
+    assert [(row["who"], row["size"]) for row in found["transport"]] == [
+        ("default", "96x64"), ("profile", "96x64"), ("default", "120000 points"), ("profile", "120000 points")]
     assert all(row["whole_ms"]["p50"] > 0 for row in found["transport"])
+    assert all(8 <= row["frames"] <= 11 for row in found["transport"][2:])  # a second of them
