@@ -5,7 +5,8 @@
 Each seed pretrains twice for the same time: on the images, and on blank ones. The second network knows where each target lies and nothing
 else; what it finds, it finds by position. Scored on the held drives, each by itself and all together: frames that have 256 targets, any two
 at least 1 m apart, each in a cell of its own; top-1 and top-5; at random 1 of 256. Each drive is scored twice: as it is, and with every
-cloud turned by up to 15 degrees and shifted by up to 5 m against its image, by a fixed draw per frame, where positions tell nothing.
+cloud turned by up to 15 degrees and shifted by up to 5 m against its image, by a fixed draw per frame, where positions tell nothing; models
+with `place: seen` only as it is, for they compare places.
 `--model` scores a model that is there already instead. What --out already has is not done again.
 """
 
@@ -39,13 +40,14 @@ def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: b
 
     config, networks = contrast.new_networks(contrast.Config(), path)
     networks.eval()
+    turns = {"": (0.0, 0.0)} | ({" turned": TURNED} if config.image.place == "target" else {})
     rows: dict[str, Any] = {}
     for drive in held:
         read, _ = bev.read([drive], BevFrameConfig(targets=TargetConfig(**FRAMES)), validate=0.0)
-        for name, turned in {"": (0.0, 0.0), " turned": TURNED}.items():
+        for name, turned in turns.items():
             rows[drive + name] = retrieval(networks, read.frames, config.layout(), candidates=candidates, apart_m=APART_M, most=frames,
                                            least=candidates, blank=blank, turned=turned)
-    for name in ("", " turned"):
+    for name in turns:
         scored = [rows[drive + name] for drive in held if rows[drive + name]["frames"]]
         count = sum(row["frames"] for row in scored)
         rows[f"all{name}"] = {key: sum(row[key] * row["frames"] for row in scored) / max(count, 1)

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from depth_perception.frame import BadInput, check_ranges, ranged
 from depth_perception.geometry.grid import Grid
-from depth_perception.networks import lift
+from depth_perception.networks import lift, placed
 from depth_perception.networks.blocks import conv
 from depth_perception.networks.disparity import Normalise
+from depth_perception.networks.placed import at
 from depth_perception.networks.pyramid import Down, Pyramid, Residual, projection
 from depth_perception.networks.student import Student, StudentConfig
 
@@ -32,7 +33,8 @@ class BevImageConfig:
     layers: the stages whose outputs make the image feature (claims 10, 11), finest first; the feature has the stride of the first one.
     width: of the feature, and of the map from above; wider, deeper: of that map's pyramid. depths: centres of the depth bins, canonical
     metres. grid: of the pillars; the map has half its rows and columns. fusion: one of lift.FUSIONS; slice_edges_m: between the slices
-    of `height`. embedding: size of what the contrast compares; 0: there is no head for it.
+    of `height`. embedding: size of what the contrast compares; 0: there is no head for it. place: where that head reads the map: at the
+    target's own place, as the text has it, or `seen`: where the image itself sees it (networks.placed); cloud: the same.
     """
 
     backbone: str = "plain"
@@ -49,6 +51,7 @@ class BevImageConfig:
     fusion: str = "pillar"
     slice_edges_m: tuple[float, ...] = (0.3, 1.2, 2.5)
     embedding: int = ranged(128, 0, 4096)  # type: ignore[assignment]
+    place: str = "target"
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -65,6 +68,8 @@ class BevImageConfig:
                            f"got {self.blocks}, {self.deeper}")
         if self.fusion not in lift.FUSIONS:
             raise BadInput(f"fusion: wanted one of {', '.join(lift.FUSIONS)}, got {self.fusion!r}")
+        if self.place not in placed.PLACES:
+            raise BadInput(f"place: wanted one of {', '.join(placed.PLACES)}, got {self.place!r}")
         if len(self.depths) < 2 or list(self.depths) != sorted(set(self.depths)) or self.depths[0] <= 0:
             raise BadInput(f"depths: wanted rising metres above 0, got {self.depths}")
 
@@ -117,7 +122,8 @@ class BevImage(nn.Module):
         self.fuse = conv(lifted, config.width, 1)
         self.above = Pyramid((config.width, *config.wider), config.deeper)
         if config.embedding:
-            self.project = projection(2 * config.width, config.embedding)  # of the map at the target's cell, and of its own pixel
+            # Of the map at the target's cell, and of its own pixel: where depth is a metre off, it still says what the target looks like.
+            self.project = projection(2 * config.width + 3 * placed.SIZE * (config.place == "seen"), config.embedding)
 
     def train(self, mode: bool = True) -> BevImage:
         """As of every module; a frozen student stays as it drives."""
@@ -177,16 +183,18 @@ class BevImage(nn.Module):
             x = lift.slices(content, depth, polar, heights, self.config.slice_edges_m)
         return self.above(F.relu(self.fuse(x)))
 
+    def embedded(self, content: Tensor, depth: Tensor, above: Tensor, *, at_pixel: Tensor, at_image: Tensor, ray: Tensor) -> Tensor:
+        """What was seen, the map of it and (B, M, ...) where targets are -> (B, M, embedding), for the contrast; it does not drive."""
+        if self.config.place == "seen":
+            read = placed.seen(above, depth, at_pixel, ray, self.config.depths, self.config.grid)
+        else:
+            read = at(above, at_image)
+        return self.project(torch.cat([read, at(content, at_pixel)], 2))
+
     def forward(self, image: Tensor, polar: Tensor, heights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) RGB 0..1, (B, R, S, 2) geometry.polar -> (B, width, R, S) features and (B, D, h, w) depth distribution."""
         content, depth = self.seen(image)
         return self.lifted(content, depth, polar, heights), depth
-
-
-def at(features: Tensor, places: Tensor) -> Tensor:
-    """(B, C, R, S) maps and (B, M, 2) places in them, -1..1 as of grid_sample -> (B, M, C)."""
-    read = F.grid_sample(features, places.unsqueeze(1), mode="bilinear", padding_mode="border", align_corners=False)
-    return read[:, :, 0].transpose(1, 2)
 
 
 def start_at(layer: nn.Conv2d, probability: float) -> None:

@@ -73,9 +73,11 @@ class BevBatches:
 
     image (B, 3, H, W) 0..1; polar (B, R, S, 2); pillars (B, C, rows, columns); depth (B, D, h, w) share of the returns per bin, at the
     networks' stride, zeros where none falls; heights (B, D, h, w) metres above the ground, where asked for.
-    pairs: also at_image, at_cloud, at_pixel (B, M, 2): the targets' places in both maps and in the image, -1..1; target (B, M) int64: their
-    cell in the cloud's map, other ones for other frames, -1 = none; at_targets (B, 1, h, w): 1 for features with a target in them;
-    hidden (B, 1, rows, columns): 1 for cells that the cloud's network must not see.
+    pairs: also at_image, at_cloud, at_pixel (B, M, 2): the targets' places in both maps and in the image, -1..1; ray (B, M, 5): x, y of
+    the camera and of a canonical metre of depth along the target's ray, metres of the image's map, by the calibration, and how many of
+    these it is to the road, at most the last bin; target (B, M) int64: their cell in the cloud's map, other ones for other frames,
+    -1 = none; at_targets (B, 1, h, w): 1 for features with a target in them; hidden (B, 1, rows, columns): 1 for cells that the cloud's
+    network must not see.
     labels: also heat (B, K, R, S), boxes (B, 8, R, S), centres (B, 1, R, S): 1 at centres, in_view (B, 1, R, S): 1 where the camera looks,
     known (B, 1, R, S): 1 where the labels tell.
     """
@@ -161,6 +163,9 @@ def made(frame: BevFrame, layout: Layout, *, image: np.ndarray, K: np.ndarray, b
     if pairs:
         assert isinstance(pairs, tuple)
         out |= _pairs(frame, coarse, layout, body, cloud, T_body_camera, K, *pairs)
+        pixels = (out["at_pixel"] + 1) / 2 * [layout.width, layout.height] - 0.5
+        out["ray"] = _rays(pixels, shaken, K, ground=_moved(frame.ground, body), metre=float(K[1, 1]) / layout.canonical_focal_px,
+                           most=layout.depths[-1])
     if labels:
         out |= _labels(frame, coarse, layout, body, out["polar"])
     return out
@@ -256,6 +261,16 @@ def _pairs(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, clou
     column, row = at_stride(pixels[ok[chosen]], layout.stride).T
     mask[0, row.clip(0, mask.shape[1] - 1), column.clip(0, mask.shape[2] - 1)] = 1
     return {"at_image": places[0], "at_cloud": places[1], "at_pixel": places[2], "target": target, "at_targets": mask}
+
+
+def _rays(pixels: np.ndarray, T_body_camera: np.ndarray, K: np.ndarray, *, ground: np.ndarray, metre: float, most: float) -> np.ndarray:
+    """(M, 2) pixels -> (M, 5) float32: x, y of the camera, and of what lies `metre` deep along their rays, seen from it; so often that
+    to the ground z = a x + b y + c, `most` where it is farther or never met."""
+    x, y, z = T_body_camera[:3, 3]
+    dx, dy, dz = T_body_camera[:3, :3] @ np.linalg.solve(K, np.column_stack([pixels, np.ones(len(pixels))]).T) * metre
+    above, falls = z - ground @ (x, y, 1.0), ground[0] * dx + ground[1] * dy - dz
+    road = np.where(falls * most > above, above / np.maximum(falls, 1e-9), most)
+    return np.column_stack([np.full_like(dx, x), np.full_like(dx, y), dx, dy, road]).astype(np.float32)
 
 
 def _labels(frame: BevFrame, coarse: Grid, layout: Layout, body: np.ndarray, from_camera: np.ndarray) -> dict[str, np.ndarray]:

@@ -69,6 +69,11 @@ class Config:
         check_ranges(self)
         if not (self.image.embedding == self.cloud.embedding > 0):
             raise BadInput(f"embedding: wanted one size above 0 for both sides, got {self.image.embedding} and {self.cloud.embedding}")
+        if self.image.place != self.cloud.place:
+            raise BadInput(f"place: wanted the same for both sides, got {self.image.place} and {self.cloud.place}")
+        if self.image.place == "seen" and (self.samples.apart_deg or self.samples.apart_m):
+            raise BadInput(f"place: seen wants samples.apart_deg and apart_m of 0, for places are compared, "
+                           f"got {self.samples.apart_deg:g} and {self.samples.apart_m:g}")
         if self.image.grid != self.cloud.grid:
             raise BadInput(f"grid: wanted the same for both sides, got {self.image.grid} and {self.cloud.grid}")
         if not self.contrast and not self.depth:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depth_perception.networks.bev_image import at
 from depth_perception.samples.bev_batches import Layout, held_out
 from depth_perception.samples.bev_frames import BevFrame
 from depth_perception.train.device import home, onto
@@ -25,10 +24,9 @@ def embedded(networks: nn.ModuleDict, data: dict[str, Tensor], *, literal: bool 
     if literal:
         content = content * data["at_targets"]
     above = image.lifted(content, depth, data["polar"], data.get("heights"))  # type: ignore[operator]
-    # Its own pixel's feature beside the map's: where depth is a metre off, it still says what the target looks like.
-    ours = image.project(torch.cat([at(above, data["at_image"]), at(content, data["at_pixel"])], 2))  # type: ignore[operator]
+    ours = image.embedded(content, depth, above, at_pixel=data["at_pixel"], at_image=data["at_image"], ray=data["ray"])  # type: ignore[operator]
     from_cloud = cloud(data["pillars"] * (1 - data["hidden"]) if "hidden" in data else data["pillars"])
-    theirs = cloud.project(at(from_cloud, data["at_cloud"]))  # type: ignore[operator]
+    theirs = cloud.embedded(from_cloud, data["at_cloud"])  # type: ignore[operator]
     return ours, theirs, depth, from_cloud
 
 

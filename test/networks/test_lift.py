@@ -12,7 +12,8 @@ from depth_perception.geometry import frustum
 from depth_perception.geometry.grid import Grid
 from depth_perception.geometry.polar import NOWHERE, polar
 from depth_perception.networks import lift
-from depth_perception.networks.bev_image import BevImage, BevImageConfig, at
+from depth_perception.networks.bev_image import BevImage, BevImageConfig
+from depth_perception.networks.placed import at
 
 K = np.array([[32.0, 0, 31.5], [0, 32, 15.5], [0, 0, 1]])
 AHEAD = np.array([[0, 0, 1.0, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])  # optical -> body, 1.5 m up

@@ -8,7 +8,8 @@ from street_from_above import GRID
 
 from depth_perception.frame import BadInput
 from depth_perception.geometry import boxes, pillars, pose
-from depth_perception.networks.bev_image import at
+from depth_perception.networks import placed
+from depth_perception.networks.placed import at
 from depth_perception.samples import SampleConfig, View
 from depth_perception.samples.bev_batches import MIRROR, MIRROR_CAMERA, BevBatches, BevSampleConfig, Layout, held_out, made, measured
 from depth_perception.samples.bev_frames import BevFrameConfig, BevFrames, turn
@@ -78,6 +79,26 @@ def test_what_polar_reads_for_a_target_is_its_own_column(frames, flip):
     u = np.rint((across[inside] + 1) * 64 - 0.5).astype(int)
     red = seen["image"][32, u, 0].astype(float)
     assert inside.sum() > 100 and np.median(np.abs(red - frame.pixels[inside, 0])) < 3
+
+
+def test_a_target_lies_on_the_ray_of_its_pixel(frames):
+    config = BevSampleConfig(turn_deg=15, shift_m=1, jitter_deg=0, jitter_m=0, thin=0.0, targets=32, view=PLAIN)
+    for step in range(3):
+        data = looks(frames, config, pairs=True)(step)
+        real = data["target"] >= 0
+        where = placed.metres(data["at_image"], GRID)[real]
+        origin, step_, road = data["ray"][real].split([2, 2, 1], 1)
+        metres = ((where - origin) * step_).sum(1) / step_.square().sum(1)  # canonical, along the ray
+        assert real.sum() > 40 and metres.min() > 1
+        assert (origin + metres[:, None] * step_ - where).norm(dim=1).max() < 0.02
+        # The road is met there or behind it, where anything stands on it; where the target is the road, there.
+        nearer = road[:, 0] - metres
+        assert (nearer > -0.05 * metres).all() and (nearer.abs() < 0.05 * metres).sum() > 8 and road.max() <= LAYOUT.depths[-1]
+        # And as deep as the returns of its feature say, some of which lie nearer and others farther.
+        depth = at(data["depth"], data["at_pixel"])[real]
+        known = depth.sum(1) > 0.9
+        told = (depth / depth.sum(1, keepdim=True).clamp(min=1e-6)) @ torch.tensor(LAYOUT.depths, dtype=torch.float32)
+        assert known.sum() > 10 and (metres / told)[known].log().median().abs() < 0.1
 
 
 def test_measured_shares_are_those_of_the_returns_in_each_feature():

@@ -18,12 +18,13 @@ from depth_perception.engine import Engine
 from depth_perception.frame import BadInput
 from depth_perception.networks.bev_image import BevImageConfig
 from depth_perception.networks.load import entry, weights
+from depth_perception.networks.placed import at
 from depth_perception.networks.student import Student, StudentConfig
 from depth_perception.samples.bev_batches import BevBatches, held_out
 from depth_perception.samples.bev_frames import BevFrames
 from depth_perception.train import bev, contrast, objects
 from depth_perception.train.history import Budget
-from depth_perception.train.retrieval import retrieval
+from depth_perception.train.retrieval import embedded, retrieval
 
 CONTRAST = street.tiny(contrast.Config(validate=0.25))
 OBJECTS = street.tiny(objects.Config(validate=0.25))
@@ -79,6 +80,45 @@ def test_both_networks_and_the_depth_distribution_learn_from_pairs():
     assert moved == {"bev_image", "bev_cloud"}, "claim 8: both networks are adjusted"
 
 
+def test_pairs_are_learned_without_telling_the_image_where_its_targets_are():
+    frames = street_frames()
+    together = replace(CONTRAST.samples, apart_deg=0.0, apart_m=0.0)
+    config = replace(CONTRAST, samples=together, image=replace(CONTRAST.image, place="seen"), cloud=replace(CONTRAST.cloud, place="seen"))
+    torch.manual_seed(0)
+    _, networks = contrast.new_networks(config)
+    batches = BevBatches(frames.frames, config.layout(), together, batch=4, seed=0, pairs=True)
+    data = batches(0)
+    networks.eval()
+    found = [embedded(networks, data | {"at_image": at_image})[0] for at_image in (data["at_image"], -data["at_image"])]
+    assert torch.equal(*found), "its true place on the map is read nowhere"
+    moved = embedded(networks, data | {"ray": data["ray"] + 2.0})[0]
+    assert not torch.allclose(moved, found[0])
+    networks.train()
+    optimiser, rows = torch.optim.AdamW(networks.parameters(), lr=0.01), []
+    for step in range(25):
+        losses = contrast.terms(networks, batches(step), config)
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+        rows.append(losses["contrast"].item())
+    assert np.mean(rows[-5:]) < np.mean(rows[:5]) - 0.2
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({"image": replace(CONTRAST.image, place="seen")}, "place: wanted the same for both sides, got seen and target"),
+    ({"image": replace(CONTRAST.image, place="seen"), "cloud": replace(CONTRAST.cloud, place="seen")}, "apart_deg and apart_m of 0"),
+])
+def test_places_that_cannot_be_compared_are_refused(change, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        replace(CONTRAST, **change)
+
+
+@pytest.mark.parametrize("side", [CONTRAST.image, CONTRAST.cloud])
+def test_a_place_that_nobody_knows_is_refused(side):
+    with pytest.raises(BadInput, match="place: wanted one of target, seen, got 'here'"):
+        replace(side, place="here")
+
+
 def test_the_literal_lift_sees_target_points_alone():
     frames = street_frames()
     torch.manual_seed(0)
@@ -116,8 +156,9 @@ def test_retrieval_counts_what_is_found():
         def forward(self, pillars):
             return self.grid(len(pillars))
 
-        def project(self, features):
-            return features[..., :3].roll(self.wrong, 1)  # without the pixel's
+        def embedded(self, *maps, at_image=None, **_):
+            read = at(maps[0], maps[1]) if at_image is None else at(maps[2], at_image)
+            return read.roll(self.wrong, 1)
 
     layout = CONTRAST.layout()
     right = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(0)}), frames, layout, candidates=12, most=2)
