@@ -44,6 +44,7 @@ from depth_perception.train.travelled import travelled
 __all__ = ["Budget", "Config", "History", "Recipe", "new_networks", "read", "report", "terms", "train", "write"]
 
 DRIVES = ("depth", "pose")
+AT_RANDOM = "at random"
 _SEES = {"pair": "two images", "triplet": "three images"}
 _NETWORKS = {Student: "student", DepthNet: "s1", Teacher: "teacher"}
 
@@ -82,8 +83,16 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
     on_gpu = chosen(config.fit.device).type == "cuda"
     torch.manual_seed(seed)
     networks = new_networks(config, init, init_pose)
+    pose_is = pose_began(config, init, init_pose)
+    if world.first and isinstance(networks["depth"], Teacher) and init is None:
+        print(f"{config.teacher.encoder} begins with the weights of: {networks['depth'].encoder_weights}", flush=True)
     places = world.share(batch)
     drives, warnings = read(bags, config, topics=topics, batch=batch, places=places, aloud=world.first, **reading)
+    if pose_is == AT_RANDOM:
+        warnings.append("the pose network is at random, for no term teaches it and neither --init nor --init-pose has one that was taught: "
+                        "the model's odometry will not know how the camera moves (--init-pose models/student gives it the shipped one)")
+        if world.first:
+            print(f"warning: {warnings[-1]}", file=sys.stderr)
     if world.gather((drives.windows, drives.held_out)).count((drives.windows, drives.held_out)) < world.size:
         raise BadInput("--bag: wanted the same bags for every process, they find different windows in them")
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed, places=places)
@@ -110,6 +119,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         _lean(networks["depth"], new_networks(config, init, init_pose)["depth"], config.keep_init)
     origin |= {"seed": seed, "batch": batch, "windows": len(drives.windows), "held_out": len(drives.held_out),
                "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose),
+               "pose": pose_is,
                **recipe.lineage}
     if isinstance(networks["depth"], Teacher) and init is None:
         origin["encoder_weights"] = networks["depth"].encoder_weights
@@ -119,6 +129,14 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         if then is not None:
             then(stage, history)
     return history
+
+
+def pose_began(config: Config, init: str | Path | None, init_pose: str | Path | None) -> str:
+    """What the model's lineage says of its pose network: "learned" here, "given", or AT_RANDOM, here or in the model that gives it."""
+    if config.teaches_pose:
+        return "learned"
+    source = init_pose or init
+    return AT_RANDOM if source is None or model.load(source).lineage.get("pose") == AT_RANDOM else "given"
 
 
 @torch.no_grad()

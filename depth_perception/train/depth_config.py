@@ -142,6 +142,12 @@ class Config:
         return any(weights) or (self.distance > 0 and self.distance_mode in distance.WITH_MOTION)
 
     @property
+    def teaches_pose(self) -> bool:
+        """Whether any term reaches the pose network: smoothness and distances alone do not."""
+        weights = (self.match, self.motion, self.velocity, self.style, self.alignment, self.density)
+        return any(weights) or (self.distance > 0 and self.distance_mode in distance.WITH_MOTION)
+
+    @property
     def masks(self) -> tuple[str, ...]:
         """The parts of `mask`."""
         return tuple(self.mask.split("+"))

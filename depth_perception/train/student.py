@@ -1,6 +1,6 @@
 """The recipe of `train student`: a student that approximates a frozen teacher, beside the terms of `train depth` (S5 claim 8, eq. 18).
 
-    python -m depth_perception train depth --network teacher --bag DRIVES --out out/teacher --minutes 25
+    python -m depth_perception train depth --network teacher --bag DRIVES --init-pose models/student --out out/teacher --minutes 25
     python -m depth_perception train student --teacher out/teacher --bag DRIVES --out out/student --minutes 25
 """
 
@@ -37,15 +37,18 @@ def train(bags: Sequence[str | Path], out: str | Path, *, teacher: str | Path, c
           init_pose: str | Path | None = None, **options: Any) -> History:
     """`train.depth.train` with a teacher: a model directory of `train depth --network teacher`.
 
-    The student is the one that the teacher was made for, unless the config asks for another one, which must have its shapes. A training
-    from nothing takes the teacher's pose network. BadInput: no teacher, or one for another student, another focal length
-    or with a pose network of another form.
+    The student is the one that the teacher was made for (it is printed), unless the config asks for another one than the default, which
+    must have its shapes. A training from nothing takes the teacher's pose network. BadInput: no teacher, or one for another student,
+    another focal length or with a pose network of another form; `out` is the teacher's own directory.
     """
     taught = model.load(teacher)
+    if Path(out).resolve() == Path(teacher).resolve():
+        raise BadInput(f"--out {out}: wanted another directory than the teacher's, which the student would replace")
     network = _teacher(taught, teacher, config)
     theirs = network.config.student
     if config.student == StudentConfig():
         config = replace(config, student=theirs)
+        print(f"the student is the teacher's: channels {list(theirs.channels)}, finest {theirs.finest}", flush=True)
     if _shapes(config.student, config.approximation) != _shapes(theirs, config.approximation):
         raise BadInput(f"--teacher {teacher}: it was made for {theirs}, the configuration asks for {config.student}")
     teaching = Teaching(network, compiled=config.fit.compile, keep_gb=config.approximation.keep_gb)

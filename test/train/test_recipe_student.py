@@ -253,6 +253,10 @@ def test_a_wrong_teacher_is_one_sentence(taught, tmp_path):
         with pytest.raises(BadInput, match=said) as error:
             student.train([bag], tmp_path / "m", teacher=name, config=config, budget=Budget(steps=1), batch=2)
         assert "\n" not in str(error.value)
+    before = names(teacher)
+    with pytest.raises(BadInput, match="wanted another directory than the teacher's"):
+        student.train([bag], teacher / ".." / teacher.name, teacher=teacher, config=STUDENT, budget=Budget(steps=1), batch=2)
+    assert names(teacher) == before
     narrower = replace(STUDENT, student=replace(SMALL, channels=(4, 4, 4, 4, 4)), approximation=student.ApproximationConfig(0.0, 0.0, 1.0))
     student.train([bag], tmp_path / "m", teacher=teacher, config=narrower, budget=Budget(steps=1), batch=2)  # depths have no width
 
@@ -264,6 +268,26 @@ def test_the_pose_network_is_the_teachers_unless_asked_otherwise(taught, tmp_pat
     depth.train([bag], tmp_path / "other", config=TINY, budget=Budget(steps=1), batch=2, seed=3)
     student.train([bag], tmp_path / "n", teacher=teacher, config=STUDENT, budget=Budget(steps=1), batch=2, init_pose=tmp_path / "other")
     assert (tmp_path / "n" / "pose.safetensors").read_bytes() == (tmp_path / "other" / "pose.safetensors").read_bytes()
+
+
+def test_a_pose_network_that_nothing_has_taught_is_told(taught, tmp_path, capsys):
+    bag, teacher = taught
+    distances = replace(TEACHER, match=0.0, smooth=0.1, motion=0.0)
+    once = {"budget": Budget(steps=1), "batch": 2}
+    depth.train([bag], tmp_path / "deaf", config=distances, **once)
+    said = capsys.readouterr()
+    assert "warning: the pose network is at random" in said.err and "test_efficientnet begins with the weights of: none" in said.out
+    assert any("at random" in each for each in model.load(tmp_path / "deaf").lineage["warnings"])
+    student.train([bag], tmp_path / "too", teacher=tmp_path / "deaf", config=STUDENT, **once)
+    said = capsys.readouterr()
+    assert "at random" in said.err and f"channels {list(SMALL.channels)}" in said.out
+    assert model.load(tmp_path / "too").lineage["pose"] == "at random"
+    depth.train([bag], tmp_path / "given", config=distances, init_pose=teacher, **once)
+    student.train([bag], tmp_path / "seeing", teacher=tmp_path / "given", config=STUDENT, **once)
+    assert "at random" not in capsys.readouterr().err
+    lineages = [model.load(path).lineage for path in (teacher, tmp_path / "given", tmp_path / "seeing")]
+    assert [each["pose"] for each in lineages] == ["learned", "given", "given"]
+    assert not any("at random" in each for lineage in lineages for each in lineage["warnings"])
 
 
 def test_the_chain_as_typed(taught, tmp_path, capsys):
