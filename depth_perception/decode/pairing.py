@@ -12,7 +12,8 @@ _JUMP_NS = 1_000_000_000
 class Pairing:
     """An image takes the newest scan that is not later than itself and within the maximum delay; it never waits.
 
-    The node and the bag reader both pair with this class, so a bag and the car give the same frames.
+    The node and the bag reader both pair with this class, so a bag and the car give the same frames. Images come one after another, so a
+    scan that is too old for one of them is too old for all that follow, and is let go: what is kept longer holds memory apart.
 
     Args:
         max_delay_ns: oldest scan that still counts, nanoseconds before the image.
@@ -28,6 +29,9 @@ class Pairing:
 
     def newest_before(self, stamp_ns: int) -> Scan | None:
         """The newest scan with stamp_ns - max_delay <= stamp <= stamp_ns, or None."""
+        newest = self.newest
+        for scan in [scan for scan in self._scans if stamp_ns - scan.stamp_ns > self.max_delay_ns and scan is not newest]:
+            self._scans.remove(scan)
         fitting = [scan for scan in self._scans if 0 <= stamp_ns - scan.stamp_ns <= self.max_delay_ns]
         return max(fitting, key=lambda scan: scan.stamp_ns, default=None)
 

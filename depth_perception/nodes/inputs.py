@@ -126,8 +126,12 @@ class Inputs:
     def ask_for_latched(self) -> None:
         """Some drivers tell a CameraInfo once and leave it latched: only a subscription that asks for that hears it.
 
-        Made when somebody offers it: to all other drivers it would be an incompatible one, of which they warn.
+        Made when somebody offers it: to all other drivers it would be an incompatible one, of which they warn. Ended when it has done its
+        duty: a driver that repeats CameraInfo would wake the executor with every image.
         """
+        if self.calibrated and self._latched_info is not None:
+            self._node.destroy_subscription(self._latched_info)
+            self._latched_info = None
         if self.calibrated or self._latched_info is not None:
             return
         offers = self._node.get_publishers_info_by_topic(self._camera_info.topic)

@@ -60,9 +60,9 @@ class Mailbox(Generic[T]):
             return None if self._closed else item
 
     def served(self) -> None:
-        """The consumer's urgent part is done: the producer may go on."""
+        """The consumer's urgent part is done: the producer may go on, unless the next item waits already, whose urgent part is to come."""
         with self._condition:
-            self._quiet = True
+            self._quiet = self._item is None
             self._condition.notify_all()
 
     def wait_until_served(self) -> None:

@@ -41,6 +41,30 @@ def test_the_producer_goes_on_when_it_is_served():
     assert order == ["image", "served", "producer"]
 
 
+def test_the_producer_waits_for_what_it_brought_not_for_what_came_before():
+    box, order = Mailbox(patience_s=10.0), []
+    first = threading.Thread(target=box.put, args=("first",))
+    first.start()
+    assert box.get() == "first"
+
+    def produce():
+        box.put("second")
+        order.append("producer")
+
+    second = threading.Thread(target=produce)
+    second.start()
+    while box.put_count < 2:
+        pass
+    box.served()  # of the first: the second one's urgent part is still to come
+    first.join(0.2)
+    order.append(box.get())
+    order.append("served")
+    box.served()
+    second.join(5.0)
+    first.join(5.0)
+    assert order == ["second", "served", "producer"]
+
+
 def test_close_ends_a_wait():
     box, got = Mailbox(), []
     taker = threading.Thread(target=lambda: got.append(box.get()))
