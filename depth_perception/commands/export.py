@@ -11,12 +11,17 @@ WRITES = {"out": "directory", "json": "file"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `export`."""
+    from depth_perception.commands.evaluate import add_topic_arguments
+
     parser.add_argument("--model", required=True, metavar="DIR", help="a model directory with weights")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: into the model itself)")
-    parser.add_argument("--precision", default="fp32", metavar="P,P", help="fp32 (always written), fp16, int8")
+    parser.add_argument("--precision", default="fp32", metavar="P,P", help="fp32 (always written), fp16, int8: all that are to "
+                        "be there, for what an earlier export left in others is removed")
     parser.add_argument("--size", metavar="WxH", help="input size, multiples of 32 (default: the model's own); another one needs --out")
-    parser.add_argument("--bag", metavar="BAG", help="drive to calibrate int8 with, and to see what it costs")
+    parser.add_argument("--bag", nargs="+", default=[], metavar="BAG", help="drives to calibrate int8 with, and to see what it "
+                        "costs: at most 64 images, spread evenly over all of them")
     parser.add_argument("--json", metavar="PATH", help="write the result's numbers here")
+    add_topic_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +30,12 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from depth_perception import model
+    from depth_perception.commands.evaluate import reader_options
     from depth_perception.export import export
 
     precisions = [word.strip() for word in args.precision.split(",")]
-    exported = export(args.model, args.out, precisions=precisions, size=_size(args.size), bag=args.bag, tell=print)
+    exported = export(args.model, args.out, precisions=precisions, size=_size(args.size), bag=args.bag, reading=reader_options(args),
+                      tell=print)
     result = exported.lineage["export"]
     if args.json:
         model.write_atomically(Path(args.json), json.dumps({"model": str(exported.path), **result}, indent=2) + "\n")

@@ -2,7 +2,7 @@
 
 NETWORK.onnx            float32
 NETWORK.fp16.onnx       the same with types float16 in the graph, for TensorRT
-NETWORK.int8.onnx       quantised with frames of a bag, for TensorRT; NETWORK.int8.cpu.onnx: the same numbers for ONNX Runtime
+NETWORK.int8.onnx       quantised with frames of bags, for TensorRT; NETWORK.int8.cpu.onnx: the same numbers for ONNX Runtime
 selftest.npz            stored inputs and the network's own answers
 
 Any size that is a multiple of 32 can be written. `canonical_focal_px` stays what it was trained with: it is in pixels of the network's
@@ -16,9 +16,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,19 +39,21 @@ from depth_perception.networks.load import build, load_weights
 
 __all__ = ["PRECISIONS", "export"]
 PRECISIONS = ("fp32", "fp16", "int8")
-# What INT8 may cost on frames of the calibration bag that it was not calibrated with: see calibration.cost.
+# What INT8 may cost on frames of the calibration bags that it was not calibrated with: see calibration.cost.
 MOST_LOSS, MOST_DIFFERENCE = 0.02, 0.05
 
 
 def export(path: str | Path, out: str | Path | None = None, *, precisions: Sequence[str] = ("fp32",), size: tuple[int, int] | None = None,
-           bag: str | Path | None = None, bound: float = BOUNDS["fp32"], most_loss: float = MOST_LOSS,
-           most_difference: float = MOST_DIFFERENCE, tell: Callable[[str], None] = lambda sentence: None) -> model.Model:
+           bag: str | Path | Sequence[str | Path] = (), reading: Mapping[str, Any] = MappingProxyType({}), bound: float = BOUNDS["fp32"],
+           most_loss: float = MOST_LOSS, most_difference: float = MOST_DIFFERENCE,
+           tell: Callable[[str], None] = lambda sentence: None) -> model.Model:
     """Adds ONNX files for every network and selftest.npz to a trained model directory, or to a copy of it at `out`.
 
     Args:
-        precisions: of PRECISIONS; fp32 is always written.
+        precisions: of PRECISIONS; fp32 is always written. What an earlier export left in others goes: it may be of other weights.
         size: (width, height) of the input, multiples of 32; by default the model's own. Another size needs `out`.
-        bag: calibrates int8 and scores it.
+        bag: one or several, which calibrate int8 and score it.
+        reading: topics and calibration of the bags, as for `bag.FrameReader`.
         bound: largest difference of the float32 file from the network, relative to the largest magnitude of that output.
         most_loss: of depth in INT8, relative worsening of AbsRel against the bag's LiDAR, if it has one.
         most_difference: of any network in INT8, mean relative difference from the float32 file.
@@ -64,8 +67,7 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
     is_copy = target.resolve() != trained.path.resolve()
     if unknown := [precision for precision in precisions if precision not in PRECISIONS]:
         raise BadInput(f"--precision: wanted some of {','.join(PRECISIONS)}, got {unknown[0]!r}")
-    if ("int8" in precisions) != (bag is not None):
-        raise BadInput("--bag: wanted a bag to calibrate int8 with" if bag is None else "--bag: is read for --precision int8 only")
+    _check_bags(precisions, {"bag": bag, **reading})
     if opened.kind != "depth" and ("int8" in precisions or size is not None):
         option = "--precision int8" if "int8" in precisions else "--size"
         raise BadInput(f"{option}: wanted a depth model, {path} is one of {opened.kind}")
@@ -74,11 +76,9 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
     networks = {name: _network(trained, name) for name in trained.networks}
     calibration = None
     if "int8" in precisions:
-        assert bag is not None
-        tell(f"reading {bag}")
         images = max(len(words["inputs"]) for words in trained.networks.values())
         calibration = calibrations.read(bag, height=trained.height, width=trained.width, canonical_focal_px=trained.canonical_focal_px,
-                                        images=images)
+                                        images=images, reading=reading, tell=tell)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as directory:
         stage = Path(directory)
@@ -110,9 +110,8 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
         if is_copy:
             for name in trained.networks:
                 shutil.copy2(trained.weights(name), stage)
-        stale = {target / f"{name}{suffix}.onnx" for name in networks for suffix in (".fp16", ".int8", ".int8.cpu")}
-        for file in stale - {target / file.name for file in stage.iterdir()}:
-            file.unlink(missing_ok=True)  # of an earlier export, perhaps of other weights
+        if stale := _remove_stale(target, networks, {file.name for file in stage.iterdir()}):
+            tell(f"removed {', '.join(stale)} of an earlier export; to have several precisions, name all of them in one --precision")
         for file in sorted(stage.iterdir()):
             os.chmod(file, 0o644)
             os.replace(file, target / file.name)
@@ -120,11 +119,31 @@ def export(path: str | Path, out: str | Path | None = None, *, precisions: Seque
              "largest_difference": {name: found["difference"] for name, found in variants["fp32"].items()},
              "sha256": {name: found["sha256"] for name, found in variants["fp32"].items()}}
     if calibration is not None:
-        words["calibration"] = {"bag": calibration.bag, "sha256": calibration.sha256, "frames": len(calibration.ranging),
+        words["calibration"] = {"bags": calibration.bags, "sha256": calibration.sha256, "frames": len(calibration.ranging),
                                 "most_loss": most_loss, "most_difference": most_difference}
     exported = replace(trained, path=target, lineage={**trained.lineage, "export": words})
     model.save_manifest(exported)
     return exported
+
+
+def _check_bags(precisions: Sequence[str], given: Mapping[str, Any]) -> None:
+    """INT8 needs bags, and nothing else reads them. given: option -> value."""
+    if "int8" in precisions:
+        if not given["bag"]:
+            raise BadInput("--bag: wanted a bag to calibrate int8 with")
+        return
+    for name, value in given.items():
+        if value:
+            raise BadInput(f"--{name.replace('_', '-')}: is read for --precision int8 only")
+
+
+def _remove_stale(target: Path, networks: Iterable[str], written: set[str]) -> list[str]:
+    """Removes variants that are not written now: they are an earlier export's, perhaps of other weights. Returns their names."""
+    variants = [f"{name}{suffix}.onnx" for name in networks for suffix in (".fp16", ".int8", ".int8.cpu")]
+    stale = [name for name in variants if name not in written and (target / name).exists()]
+    for name in stale:
+        (target / name).unlink()
+    return stale
 
 
 def _quantised(network: nn.Module, file: Path, calibration: calibrations.Calibration, shown: list[dict[str, np.ndarray]],

@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from depth_perception.frame import BadInput
+
 
 def conv(c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution and batch norm (one convolution after export); no activation."""
     return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(c_out))
+
+
+def check_five(name: str, what: str, numbers: tuple[int, ...]) -> None:
+    """BadInput naming what should have been five positive numbers, one for each stage."""
+    if len(numbers) != 5 or min(numbers) < 1:
+        raise BadInput(f"{name}: wanted five {what} of at least 1, got {numbers}")
 
 
 class Coefficients(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depth_perception.frame import BadInput
 from depth_perception.networks.blocks import conv
 
 
@@ -50,9 +51,13 @@ class Bridge(nn.Module):
         """Begins as the identity, but for a constant per channel that the next batch norm takes away, as far as `narrow` channels can.
 
         A stage that was trained before it had a bridge would else get noise, and forget. Both convolutions pass the channels of `x`
-        (B, wide, H, W) that vary most, made to deviate by one; biases lift them to where hardswish and ELU do not bend.
+        (B, wide, H, W) that vary most, made to deviate by one; biases lift them to where hardswish and ELU do not bend. BadInput where
+        none varies: there is no deviation to measure by, and whoever gave weights for a stage that is dead should know.
         """
         deviation, mean = torch.std_mean(x, (0, 2, 3))
+        if not (deviation.isfinite().all() and (deviation > _NOISE * mean.abs()).any()):
+            raise BadInput(f"teacher.pretrained: wanted weights with which every stage varies over an image, got a stage of {x.shape[1]} "
+                           f"channels at {x.shape[3]}x{x.shape[2]} that is constant or not finite")
         deviation = deviation.clamp(min=1e-3 * float(deviation.max()))
         first, _, refine = self.squeeze
         last = self.restore[0]
@@ -72,5 +77,6 @@ class Bridge(nn.Module):
         last.bias[theirs] -= _LIFT * sigma
 
 
+_NOISE = 1e-6  # of a constant, which in float32 may seem to deviate by such a share of itself
 _FLAT = 3.0  # hardswish is the identity from here on; x lies within three deviations of its mean
 _LIFT = 1.0  # ELU is, from 0 on: for five of six values; more would make H a map of large constants

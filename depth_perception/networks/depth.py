@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from depth_perception.frame import BadInput
-from depth_perception.networks.blocks import conv
-from depth_perception.networks.disparity import DisparityHead, Normalise
+from depth_perception.networks.blocks import check_five, conv
+from depth_perception.networks.disparity import DisparityHead, Normalise, check_depths
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class DepthNetConfig:
     skips: str = "full"
     min_depth: float = 0.1
     max_depth: float = 100.0
+
+    def __post_init__(self) -> None:
+        check_five("s1.channels", "widths", self.channels)
+        if self.skips not in ("full", "literal"):
+            raise BadInput(f"skips: wanted full or literal, got {self.skips!r}")
+        check_depths("s1.min_depth, s1.max_depth", self.min_depth, self.max_depth)
 
 
 def _block(c_in: int, c: int, *, stride: int = 1) -> nn.Sequential:
@@ -39,8 +45,6 @@ class DepthNet(nn.Module):
     def __init__(self, config: DepthNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or DepthNetConfig()
-        if config.skips not in ("full", "literal"):
-            raise BadInput(f"skips: wanted full or literal, got {config.skips!r}")
         c1, c2, c3, c4, c5 = config.channels
         depths = {"min_depth": config.min_depth, "max_depth": config.max_depth}
         self.normalise = Normalise()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.networks.blocks import check_five
 from depth_perception.networks.disparity import Normalise, single
 
 # What each form is shown, in the order of time; `image` and `neighbour` are the last two in both, `before` precedes them.
@@ -28,11 +29,14 @@ class PoseNetConfig:
     form: str = "pair"
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     kernels: tuple[int, ...] = (7, 5, 3, 3, 3)
-    shrink: int = 2
-    rotation_scale: float = 0.01
-    translation_scale: float = 1.0
+    shrink: int = ranged(2, 1, 32)
+    rotation_scale: float = ranged(0.01, 1e-6, 1e6)
+    translation_scale: float = ranged(1.0, 1e-6, 1e6)
 
     def __post_init__(self) -> None:
+        check_ranges(self)
+        check_five("pose.channels", "widths", self.channels)
+        check_five("pose.kernels", "sizes", self.kernels)
         if self.form not in FORMS:
             raise BadInput(f"pose.form: wanted one of {', '.join(FORMS)}, got {self.form!r}")
 

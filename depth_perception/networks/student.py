@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depth_perception.frame import BadInput
-from depth_perception.networks.blocks import SparseBlock, WeightedSum, conv
-from depth_perception.networks.disparity import DisparityHead, Normalise
+from depth_perception.frame import BadInput, check_ranges, ranged
+from depth_perception.networks.blocks import SparseBlock, WeightedSum, check_five, conv
+from depth_perception.networks.disparity import DisparityHead, Normalise, check_depths
 
 # Widths of the encoder stages by name, multiples of 8: engines compute that many channels at once. What runs at half of the image's
 # size costs most: eight channels there pay for wider ones below. "claim" is the default of StudentConfig; the text leaves widths open.
@@ -18,24 +18,33 @@ PRESETS = {"nano": (8, 16, 32, 64, 128), "small": (8, 32, 48, 96, 160), "base": 
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """channels: widths of the five encoder stages, some of them by name in PRESETS. Depths in canonical metres.
+    """channels: widths of the five encoder stages; a name in PRESETS is taken for its widths. Depths in canonical metres.
 
     finest: the last decoder stage. 0 is the claim's and runs at the image's size, where most time goes and no skip brings anything new;
     1 ends at half of it, and its depth is up-sampled.
     """
 
-    channels: tuple[int, ...] = (16, 32, 64, 128, 256)
-    expansion: int = 2
+    channels: tuple[int, ...] = field(default=PRESETS["claim"], metadata={"names": PRESETS})
+    expansion: int = ranged(2, 1, 64)
     channels_per_group: int = 1
     min_depth: float = 0.1
     max_depth: float = 100.0
-    scales: int = 3
+    scales: int = ranged(3, 1, 5)
     finest: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.channels, str):
+            object.__setattr__(self, "channels", _preset(self.channels))
+        check_ranges(self)
+        check_five("student.channels", "widths", self.channels)
+        coded = [self.expansion * width for width in self.channels]
+        if self.channels_per_group < 1 or any(width % self.channels_per_group for width in coded):
+            raise BadInput(f"student.channels_per_group: wanted a number that divides expansion x channels, {coded}, got "
+                           f"{self.channels_per_group}")
+        check_depths("student.min_depth, student.max_depth", self.min_depth, self.max_depth)
         last = len(self.channels) - self.scales
         if not 0 <= self.finest <= last:
-            raise BadInput(f"finest: wanted a decoder stage from 0 to {last}, got {self.finest}")
+            raise BadInput(f"student.finest: wanted a decoder stage from 0 to {last}, got {self.finest}")
 
 
 class Student(nn.Module):
@@ -98,6 +107,12 @@ class Student(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) RGB 0..1, sides divisible by 32 -> depths, canonical metres: (B, 1, H, W), then coarser ones."""
         return self.with_features(image)[0]
+
+
+def _preset(name: str) -> tuple[int, ...]:
+    if name not in PRESETS:
+        raise BadInput(f"student.channels: wanted five widths or one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
 
 
 def _up(x: Tensor) -> Tensor:

@@ -24,14 +24,15 @@ def from_yaml(config: C, path: str | Path) -> C:
 
 def override(config: C, values: Any, *, name: str = "config") -> C:
     """`config` with `values` (nested mappings) in place of its own."""
-    known = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+    known = {f.name: f for f in dataclasses.fields(config)}  # type: ignore[arg-type]
     if not isinstance(values, dict):
         raise BadInput(f"{name}: wanted a mapping of {', '.join(known)}, got {values!r}")
     changed = {}
     for key, value in values.items():
         if key not in known:
             raise BadInput(f"{name}: unknown key {key!r}; known are {', '.join(known)}")
-        changed[key] = _fitting(known[key], value, f"{name}: {key}")
+        is_a_name = isinstance(value, str) and "names" in known[key].metadata  # the dataclass knows what it stands for
+        changed[key] = value if is_a_name else _fitting(getattr(config, key), value, f"{name}: {key}")
     return dataclasses.replace(config, **changed)  # type: ignore[type-var]
 
 

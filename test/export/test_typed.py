@@ -84,7 +84,7 @@ def test_the_manifest_says_what_was_written(exported):
     assert words["sha256"]["depth"] == words["variants"]["fp32"]["depth"]["sha256"]
     cost = words["variants"]["int8"]["depth"]["on_the_bag"]
     assert cost["abs_rel_loss"] == pytest.approx(cost["abs_rel"] / cost["abs_rel_fp32"] - 1) and cost["abs_rel_loss"] <= 0.02
-    assert words["calibration"]["bag"] == "drive" and words["calibration"]["frames"] == 10 and len(words["calibration"]["sha256"]) == 64
+    assert words["calibration"]["bags"] == ["drive"] and words["calibration"]["frames"] == 10 and len(words["calibration"]["sha256"]) == 64
 
 
 def test_the_quantiser_saw_images_of_the_bag_and_nothing_else(exported, bag):
@@ -145,11 +145,26 @@ def test_a_later_export_leaves_no_variant_of_other_weights(tmp_path):
     assert not list((tmp_path / "m").glob("*.fp16.onnx"))
 
 
+def test_what_an_earlier_export_left_is_removed_aloud(tmp_path, bag, capsys):
+    trained(tmp_path / "m")
+    command = ["export", "--model", str(tmp_path / "m"), "--precision"]
+    assert main([*command, "int8", "--bag", str(bag)]) == 0
+    assert "removed" not in capsys.readouterr().out
+    assert main([*command, "fp16"]) == 0
+    assert ("removed depth.int8.onnx, depth.int8.cpu.onnx, pose.int8.onnx, pose.int8.cpu.onnx of an earlier export; to have several "
+            "precisions, name all of them in one --precision\n") in capsys.readouterr().out
+    assert sorted(file.name for file in (tmp_path / "m").glob("depth*.onnx")) == ["depth.fp16.onnx", "depth.onnx"]
+    assert main([*command, "fp16"]) == 0
+    assert "removed" not in capsys.readouterr().out
+
+
 def test_what_cannot_be_calibrated_with_is_said_in_a_sentence(tmp_path, bag, capsys, monkeypatch):
     trained(tmp_path / "m")
     for options, sentence in {
         "--precision int8": "--bag: wanted a bag to calibrate int8 with",
         f"--precision fp16 --bag {bag}": "--bag: is read for --precision int8 only",
+        "--image-topic /camera/image": "--image-topic: is read for --precision int8 only",
+        "--precision fp16 --calibration camera.yaml": "--calibration: is read for --precision int8 only",
         "--precision fp8": "--precision: wanted some of fp32,fp16,int8, got 'fp8'",
     }.items():
         assert main(["export", "--model", str(tmp_path / "m"), *options.split()]) == 2

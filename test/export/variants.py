@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from depth_perception import decode
 from depth_perception.__main__ import main
+from depth_perception.bag import Bag, Writer, messages
+from depth_perception.frame import Scan
 from depth_perception.networks.pose import PoseNetConfig
 from depth_perception.networks.student import StudentConfig
 from depth_perception.train import depth as recipe
@@ -38,3 +42,31 @@ def drive(path: Path) -> Path:
     options = ["--seconds", "2", "--seed", "3", "--width", "192", "--height", "96", "--lidar-columns", "180", "--lidar-rings", "16"]
     assert main(["simulate", *options, "--no-truth", "--out", str(path)]) == 0
     return path
+
+
+def with_a_second_camera(source: Path, out: Path) -> Path:
+    """A drive with all of its images upside down as another camera's, /second/image, and with every other point as another LiDAR's."""
+    bag = Bag(source)
+    with Writer(out) as new:
+        for topic, kind, log_ns, raw in bag.messages():
+            new.write(topic, bag.decode(kind, raw), log_ns)
+            message = bag.decode(kind, raw)
+            if topic == "/camera/image":
+                message.data = np.ascontiguousarray(message.data.reshape(message.height, -1)[::-1]).ravel()
+                new.write("/second/image", message, log_ns)
+            elif topic == "/camera/camera_info":
+                new.write("/second/camera_info", message, log_ns)
+            elif topic == "/lidar/points":
+                scan = decode.scan(message)
+                new.write("/second/points", messages.points(Scan(scan.points[::2], scan.stamp_ns, frame_id=scan.frame_id)), log_ns)
+    return out
+
+
+def without_camera_info(source: Path, out: Path) -> Path:
+    """A drive that does not say what its camera is."""
+    bag = Bag(source)
+    with Writer(out) as new:
+        for topic, kind, log_ns, raw in bag.messages():
+            if topic != "/camera/camera_info":
+                new.write(topic, bag.decode(kind, raw), log_ns)
+    return out

@@ -1,7 +1,9 @@
 """Whatever goes wrong in a run is an outcome; its bags get another chance, and old stretches never stop it."""
 
+import argparse
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from depth_perception import model
 from depth_perception.__main__ import main
 from depth_perception.bag import Writer, messages
+from depth_perception.commands import export
 from depth_perception.engine import tensorrt_package
 from depth_perception.loop import Outcome, Plan, Store, run, stages
 
@@ -122,6 +125,41 @@ def test_stretches_bring_their_calibration_and_old_ones_may_break(store, tmp_pat
         one._score({"/a": "loop/runs/a/held/broken"}, store.current)
 
 
+TOLD = {"image_topic": "/left", "points_topic": "/roof", "calibration": "/camera.yaml"}
+
+
+@pytest.mark.parametrize(("precisions", "wanted"), [
+    (["fp32"], []),
+    (["fp16"], [{"precision": "fp16", "bag": []} | dict.fromkeys(TOLD)]),
+    (["fp32", "fp16"], [{"precision": "fp32,fp16", "bag": []} | dict.fromkeys(TOLD)]),
+    (["int8"], [{"precision": "int8", "bag": ["/a", "/b"]} | TOLD]),
+    (["fp16", "int8"], [{"precision": "fp16,int8", "bag": ["/a", "/b"]} | TOLD]),
+])
+def test_one_export_makes_all_precisions_and_bags_are_for_int8(store, tiny_model, monkeypatch, precisions, wanted):
+    """As the parser of `export` itself understands its command line."""
+    lines = []
+    monkeypatch.setattr(stages.Run, "_command", lambda self, log, *words: lines.append(words))
+    folder = begun(store, "a", plan := Plan(bags={"/a": [], "/b": []}, precisions=precisions, **TOLD))
+    shutil.copytree(tiny_model, folder / "candidate")
+    said = stages.Run(store, folder, plan, quiet)._prove(["/a", "/b"])
+    assert set(said["selftest"]) == {"depth", "pose"}
+    parser = argparse.ArgumentParser()
+    export.add_arguments(parser)
+    asked = [vars(parser.parse_args(words[1:])) for words in lines]
+    assert [words[0] for words in lines] == ["export"] * len(wanted)
+    assert [{name: each[name] for name in ("precision", "bag", *TOLD)} for each in asked] == wanted
+    assert all(each["model"] == str(folder / "candidate") and each["out"] is None and each["info_topic"] is None for each in asked)
+
+
+def test_what_the_loop_was_not_told_is_not_told_to_export(store, tiny_model, monkeypatch):
+    lines = []
+    monkeypatch.setattr(stages.Run, "_command", lambda self, log, *words: lines.append(words))
+    folder = begun(store, "a", plan := Plan(bags={"/a": []}, precisions=["int8"]))
+    shutil.copytree(tiny_model, folder / "candidate")
+    stages.Run(store, folder, plan, quiet)._prove(["/a"])
+    assert lines == [("export", "--model", str(folder / "candidate"), "--precision", "int8", "--bag", "/a")]
+
+
 def test_bad_arguments_are_said_before_anything_begins(tiny_model, tmp_path, capsys):
     bag(tmp_path / "a")
     yaml = tmp_path / "bad.yaml"
@@ -133,6 +171,7 @@ def test_bad_arguments_are_said_before_anything_begins(tiny_model, tmp_path, cap
         (["--task", "student", "--teacher", str(tmp_path)], "is not a model directory"),
         (["--precision", "fp32,fp12"], "--precision: wanted some of fp32,fp16,int8, got 'fp12'"),
         (["--precision", ","], "--precision: wanted one or more words"),
+        (["--task", "objects", "--precision", "fp16,int8"], "`--task objects` takes fp32 and fp16, got int8"),
         (["--keep", "1"], "--keep: wanted at least 2, got 1"),
         (["--keep-held", "0"], "--keep-held: wanted at least 1, got 0"),
         (["--batch", "1"], "--batch: wanted at least 2, got 1"),

@@ -1,8 +1,10 @@
 """The bridge of S5: what passes it, and what it begins as."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
+from depth_perception.frame import BadInput
 from depth_perception.networks.bridge import Bridge, Refinement
 
 
@@ -57,3 +59,23 @@ def test_a_narrow_open_bridge_passes_the_channels_that_vary_most():
     restored = bridge(x)[1]
     each = [correlation(x[:, i : i + 1], restored[:, i : i + 1]) if restored[:, i].std() > 1e-3 else 0.0 for i in range(6)]
     assert [value > 0.9 for value in each] == [False, True, False, True, False, True]
+
+
+def test_a_bridge_of_one_channel_that_varies_opens_to_it():
+    torch.manual_seed(0)
+    x = torch.tensor([0.0, 3.0, -2.0]).view(1, 3, 1, 1).repeat(8, 1, 16, 16)
+    x[:, 1] += torch.randn(8, 16, 16)
+    bridge = Bridge(3, 3)
+    bridge.begin_open(x)
+    hidden, restored = bridge(x)
+    assert hidden.isfinite().all() and restored.isfinite().all()
+    assert correlation(x[:, 1:2], restored[:, 1:2]) > 0.97
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3e4, float("nan"), float("inf")])
+def test_a_stage_that_never_varies_cannot_open_a_bridge(value):
+    bridge = Bridge(6, 3)
+    before = {name: tensor.clone() for name, tensor in bridge.state_dict().items()}
+    with pytest.raises(BadInput, match="got a stage of 6 channels at 24x16 that is constant or not finite"):
+        bridge.begin_open(torch.full((8, 6, 16, 24), value))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bridge.state_dict().items())

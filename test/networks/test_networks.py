@@ -1,5 +1,6 @@
 """Depth, student and pose networks: the claims' shapes and sizes, and the pieces by hand."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from depth_perception.networks.disparity import DisparityHead, Normalise
 from depth_perception.networks.load import build, entry, load_weights, weights
 from depth_perception.networks.pose import FORMS, PoseNet, PoseNetConfig
 from depth_perception.networks.residual import ResidualNet
-from depth_perception.networks.student import Student, StudentConfig
+from depth_perception.networks.student import PRESETS, Student, StudentConfig
 
 
 def multiplications(network: nn.Module, *inputs: torch.Tensor) -> int:
@@ -232,5 +233,98 @@ def test_a_student_that_ends_at_half_the_size_is_the_claims_but_for_its_last_sta
 
 
 def test_a_student_has_no_stage_beyond_its_last():
-    with pytest.raises(BadInput, match="finest: wanted a decoder stage from 0 to 2, got 3"):
+    with pytest.raises(BadInput, match=r"student\.finest: wanted a decoder stage from 0 to 2, got 3"):
         StudentConfig(finest=3)
+
+
+FIVE, GROUPS = "wanted five widths of at least 1, got", "wanted a number that divides expansion x channels,"
+RANGE = "student.min_depth, student.max_depth: wanted metres above 0, the first below the second, got"
+
+
+@pytest.mark.parametrize(("config", "values", "said"), [
+    (StudentConfig, {"channels": (8, 8, 8, 8)}, f"student.channels: {FIVE} (8, 8, 8, 8)"),
+    (StudentConfig, {"channels": (8, 8, 8, 8, 8, 8)}, f"student.channels: {FIVE} (8, 8, 8, 8, 8, 8)"),
+    (StudentConfig, {"channels": ()}, f"student.channels: {FIVE} ()"),
+    (StudentConfig, {"channels": (8, 8, 0, 8, 8)}, f"student.channels: {FIVE} (8, 8, 0, 8, 8)"),
+    (StudentConfig, {"channels": (8, 8, 8, 8, -8)}, f"student.channels: {FIVE} (8, 8, 8, 8, -8)"),
+    (StudentConfig, {"channels": "huge"}, "student.channels: wanted five widths or one of nano, small, base, claim, got 'huge'"),
+    (StudentConfig, {"channels_per_group": 3}, f"student.channels_per_group: {GROUPS} [32, 64, 128, 256, 512], got 3"),
+    (StudentConfig, {"channels_per_group": 0}, f"student.channels_per_group: {GROUPS} [32, 64, 128, 256, 512], got 0"),
+    (StudentConfig, {"channels_per_group": -1}, f"student.channels_per_group: {GROUPS} [32, 64, 128, 256, 512], got -1"),
+    (StudentConfig, {"channels": (8, 8, 9, 8, 8), "channels_per_group": 4},
+     f"student.channels_per_group: {GROUPS} [16, 16, 18, 16, 16], got 4"),
+    (StudentConfig, {"expansion": 0}, "student.expansion: wanted a number from 1 to 64, got 0"),
+    (StudentConfig, {"scales": 0}, "student.scales: wanted a number from 1 to 5, got 0"),
+    (StudentConfig, {"scales": -1}, "student.scales: wanted a number from 1 to 5, got -1"),
+    (StudentConfig, {"scales": 6}, "student.scales: wanted a number from 1 to 5, got 6"),
+    (StudentConfig, {"scales": 5, "finest": 1}, "student.finest: wanted a decoder stage from 0 to 0, got 1"),
+    (StudentConfig, {"finest": -1}, "student.finest: wanted a decoder stage from 0 to 2, got -1"),
+    (StudentConfig, {"min_depth": 0.0}, f"{RANGE} 0 and 100"),
+    (StudentConfig, {"min_depth": 120.0}, f"{RANGE} 120 and 100"),
+    (StudentConfig, {"max_depth": math.inf}, f"{RANGE} 0.1 and inf"),
+    (StudentConfig, {"max_depth": math.nan}, f"{RANGE} 0.1 and nan"),
+    (PoseNetConfig, {"channels": (8, 8, 8, 8)}, f"pose.channels: {FIVE} (8, 8, 8, 8)"),
+    (PoseNetConfig, {"channels": (8, 8, 8, 8, 0)}, f"pose.channels: {FIVE} (8, 8, 8, 8, 0)"),
+    (PoseNetConfig, {"channels": (8,) * 4, "kernels": (3,) * 4}, f"pose.channels: {FIVE} (8, 8, 8, 8)"),
+    (PoseNetConfig, {"kernels": (3, 3, 3, 3)}, "pose.kernels: wanted five sizes of at least 1, got (3, 3, 3, 3)"),
+    (PoseNetConfig, {"kernels": (3, 3, 0, 3, 3)}, "pose.kernels: wanted five sizes of at least 1, got (3, 3, 0, 3, 3)"),
+    (PoseNetConfig, {"shrink": 0}, "pose.shrink: wanted a number from 1 to 32, got 0"),
+    (PoseNetConfig, {"shrink": 64}, "pose.shrink: wanted a number from 1 to 32, got 64"),
+    (PoseNetConfig, {"rotation_scale": 0.0}, "pose.rotation_scale: wanted a number from 1e-06 to 1e+06, got 0.0"),
+    (PoseNetConfig, {"translation_scale": math.nan}, "pose.translation_scale: wanted a number from 1e-06 to 1e+06, got nan"),
+])
+def test_a_shape_that_cannot_be_is_one_sentence(config, values, said):
+    with pytest.raises(BadInput) as error:
+        config(**values)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("values", [{"channels": (1,) * 5}, {"expansion": 1}, {"channels_per_group": 16}, {"scales": 1, "finest": 4},
+                                    {"scales": 5}])
+def test_a_shape_at_the_end_of_what_can_be_answers(values):
+    config = StudentConfig(**{"channels": (8,) * 5} | values)
+    depths = Student(config).eval()(torch.rand(1, 3, 96, 64))
+    assert len(depths) == config.scales and depths[0].shape == (1, 1, 96, 64)
+    assert all(depth.isfinite().all() for depth in depths)
+
+
+def test_a_pose_network_that_shrinks_as_far_as_it_may_answers():
+    network = PoseNet(PoseNetConfig(channels=(4,) * 5, kernels=(1, 4, 3, 5, 7), shrink=32)).eval()
+    assert network(*torch.rand(2, 1, 3, 32, 64)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["nano", "small", "base", "claim"])
+def test_a_preset_s_name_is_its_widths_and_the_manifest_has_numbers(name):
+    import json
+
+    config = StudentConfig(channels=name, finest=1)
+    assert config == StudentConfig(PRESETS[name], finest=1) and config.channels == PRESETS[name]
+    assert dataclasses.replace(StudentConfig(), channels=name).channels == PRESETS[name]
+    words = json.loads(json.dumps(entry(Student(config))))
+    assert words["config"]["channels"] == list(PRESETS[name]) and build("depth", words).config == config
+
+
+@pytest.mark.parametrize(("least", "most", "start"), [
+    (0.1, 100.0, 12.0), (0.1, 24.0, 12.0), (0.1, 12.0, 6.0), (0.1, 10.0, 5.0), (0.05, 0.5, 0.25), (10.0, 100.0, 20.0), (20.0, 80.0, 40.0),
+    (50.0, 60.0, 3000**0.5), (1.0, 2.0, 2**0.5)])
+def test_a_fresh_head_starts_within_its_range_where_it_can_learn(least, most, start):
+    head = DisparityHead(1, min_depth=least, max_depth=most)
+    nn.init.zeros_(head.conv.weight)
+    depth = head(torch.zeros(1, 1, 1, 1))
+    assert depth.item() == pytest.approx(start, rel=1e-5)
+    depth.log().sum().backward()
+    flattest = 0.2 if most >= 4 * least else 0.2 * math.log(most / least)  # a narrow range cannot be steeper
+    assert -head.conv.bias.grad.item() > flattest
+
+
+@pytest.mark.parametrize("network", [Student(StudentConfig((4,) * 5, max_depth=10.0)), DepthNet(DepthNetConfig((4,) * 5, max_depth=10.0))])
+def test_an_indoor_network_answers_depths_of_a_room(network):
+    depth = network.eval()(torch.rand(1, 3, 64, 96))[0]
+    assert 4 < depth.median() < 6 and depth.max() < 10
+
+
+def test_a_head_without_a_range_is_refused_whose_ever_it_is():
+    with pytest.raises(BadInput, match=r"s1\.min_depth, s1\.max_depth: wanted metres above 0, the first below the second, got 0 and 100"):
+        DepthNet(DepthNetConfig(min_depth=0.0))
+    with pytest.raises(BadInput, match="got 5 and 5"):
+        DisparityHead(1, min_depth=5.0, max_depth=5.0)

@@ -33,10 +33,10 @@ def test_a_missing_timm_is_one_sentence(monkeypatch):
     assert "\n" not in str(said.value)
 
 
-@pytest.mark.parametrize(("values", "said"), [({"decoder": (4, 4)}, "decoder"), ({"student": StudentConfig(channels=(4, 4, 4))}, "five")])
-def test_impossible_widths(values, said):
-    with pytest.raises(BadInput, match=said):
-        TeacherConfig(**values)
+@pytest.mark.parametrize("decoder", [(4, 4), (4, 4, 4, 4, 0)])
+def test_impossible_widths(decoder):
+    with pytest.raises(BadInput, match="decoder: wanted five widths"):
+        TeacherConfig(decoder=decoder)
 
 
 @needs_timm
@@ -178,6 +178,20 @@ def test_weights_of_a_file_by_timms_names_open_the_bridges(tmp_path):
     assert said.startswith("file w.safetensors") and teacher.encoder_weights == said
     assert torch.equal(teacher.encoder.network.state_dict()["layer4.0.conv1.weight"], full.state_dict()["layer4.0.conv1.weight"])
     assert (teacher.encoder_bridges[0].restore[0].weight[..., 0, 0] == 0).all() and teacher.training  # open: a centre alone
+
+
+@needs_timm
+def test_weights_that_say_the_same_of_everything_are_one_sentence(tmp_path):
+    Encoder("test_resnet")
+    import timm  # its import may need what Encoder does for it
+
+    full = timm.create_model("test_resnet").state_dict()
+    dead = {name: torch.zeros_like(value) if name.startswith("layer3.") else value for name, value in full.items()}
+    save_file(dead, tmp_path / "w.safetensors")
+    teacher = Teacher(TeacherConfig("test_resnet", str(tmp_path / "w.safetensors"), (4, 5, 6, 7, 8), StudentConfig()))
+    wide = teacher.encoder.channels[3]
+    with pytest.raises(BadInput, match=f"teacher.pretrained: wanted .*, got a stage of {wide} channels at 16x8 that is constant"):
+        teacher.pretrain()
 
 
 @needs_timm

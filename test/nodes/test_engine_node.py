@@ -1,5 +1,7 @@
 """What runs the networks, as /diagnostics tells it, over real DDS."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,10 @@ pytest.importorskip("tf2_msgs", reason="needs tf2_msgs, which the environment bu
 import dying_gpu
 from cars import info_at, scan_at, static_tf
 
-from depth_perception.engine import BOUNDS
+from depth_perception import model as models
+from depth_perception.bag import FrameReader, messages
+from depth_perception.engine import BOUNDS, Engine
+from depth_perception.systems.depth import Depth
 
 
 def test_an_engine_that_was_asked_for_and_cannot_is_an_error_for_as_long_as_it_is_so(start_car, tmp_path):
@@ -75,16 +80,24 @@ def test_a_gpu_that_dies_while_driving_costs_no_frame_and_is_an_error_from_then_
 
 
 @pytest.fixture(scope="module")
-def int8_model(tmp_path_factory):
-    """A small student and its pose network in INT8, calibrated on a simulated drive."""
+def simulated_drive(tmp_path_factory):
+    """Twenty small images with LiDAR."""
     pytest.importorskip("torch")
-    from variants import drive, trained
+    from variants import drive
+
+    return drive(tmp_path_factory.mktemp("simulated") / "drive")
+
+
+@pytest.fixture(scope="module")
+def int8_model(tmp_path_factory, simulated_drive):
+    """A small student and its pose network in INT8, calibrated on a simulated drive."""
+    from variants import trained
 
     from depth_perception.export import export
 
     folder = tmp_path_factory.mktemp("int8")
     trained(folder / "student")
-    return export(folder / "student", precisions=("int8",), bag=drive(folder / "drive")).path
+    return export(folder / "student", precisions=("int8",), bag=simulated_drive).path
 
 
 @pytest.mark.parametrize("asked", ["cpu", "auto"])
@@ -105,6 +118,44 @@ def test_an_int8_student_drives_and_says_so(start_car, int8_model, asked):
         assert values[f"{network}_precision"] == "int8"
         assert values[f"{network}_selftest"].endswith(f", allowed {BOUNDS['int8']:g}")
     assert "fell back" not in car.observer.message + car.said()
+
+
+def offline_depth(file, model, frame):
+    """(h, w) metres of an ONNX file of a model, as a drive that has no LiDAR finds them."""
+    depth = Depth(Engine(file, device="cpu"), height=model.height, width=model.width, canonical_focal_px=model.canonical_focal_px)
+    return depth.step(replace(frame, scan=None)).cut
+
+
+def differences(a, b):
+    """Of each pixel that has a depth in both, relative; nearly all must."""
+    both = np.isfinite(a) & np.isfinite(b)
+    assert both.mean() > 0.99
+    return np.abs(a[both] / b[both] - 1)
+
+
+def test_the_shipped_student_drives_in_int8_within_two_percent_of_float32(start_car, simulated_drive, tmp_path):
+    from depth_perception.export import export
+
+    shipped = models.load(models.shipped())
+    rounded = export(shipped.path, tmp_path / "int8", precisions=("int8",), bag=simulated_drive)
+    frames = list(FrameReader(simulated_drive))[2::6]  # 2, 8 and 14: ranges are taken from 1, 3, 5 and so on
+    assert len(frames) == 3
+    car = start_car(model=rounded.path, parameters=["engine:=cpu", "engine_precision:=int8", "depth.size:=network"]).until_listening()
+    for frame in frames:
+        car.send("camera_info", messages.camera_info(frame.calibration, stamp_ns=frame.stamp_ns))
+        car.send("image", messages.image(frame.image, "rgb8", stamp_ns=frame.stamp_ns, frame_id=frame.calibration.frame_id))
+        car.until(lambda stamp_ns=frame.stamp_ns: stamp_ns in car.observer.depth_stamps, "its depth")
+    car.until(lambda: car.observer.status.get("frames") == "3", "a report that has counted the last image")
+    assert car.observer.status["skipped"] == "0"
+    assert {car.observer.status[f"{network}_precision"] for network in ("depth", "pose")} == {"int8"}
+    assert "fell back" not in car.observer.message + car.said()
+    published = car.observer.kept("depth")
+    for frame in frames:
+        depth = np.asarray(published[frame.stamp_ns])
+        assert depth.shape == (shipped.height, shipped.width) == (128, 416)
+        from_float32 = differences(depth, offline_depth(shipped.onnx("depth"), shipped, frame))
+        assert 1e-3 < from_float32.mean() < 0.02 and np.quantile(from_float32, 0.99) < 0.1, "rounded, and by no more"
+        assert differences(depth, offline_depth(rounded.path / "depth.int8.cpu.onnx", rounded, frame)).max() < 1e-4
 
 
 def test_a_precision_that_nobody_exported_is_an_error_while_fp32_drives(start_car):

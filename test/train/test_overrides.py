@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from depth_perception.frame import BadInput
+from depth_perception.networks.student import PRESETS
 from depth_perception.train.depth import Config
 from depth_perception.train.overrides import from_yaml, override
 
@@ -18,13 +19,20 @@ def test_only_what_is_named_changes():
     assert {k for k in before if before[k] != after[k]} == {"match", "samples", "student"}
 
 
+def test_a_student_by_the_name_of_its_widths():
+    config = override(Config(), {"student": {"channels": "nano", "finest": 1}})
+    assert config.student.channels == PRESETS["nano"] and config.student.finest == 1
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [({"mtach": 1}, "unknown key 'mtach'"), ({"samples": {"zom": 1}}, "samples: unknown key 'zom'"),
      ({"height": "tall"}, "height: wanted int"), ({"height": 3.5}, "height: wanted int"), ({"match": True}, "match: wanted float"),
      ({"samples": 3}, "samples: wanted a mapping"), ([1], "wanted a mapping"), ({"network": "big"}, "network: wanted one of"),
      ({"mask": "all"}, "mask"), ({"height": 100}, "divisible by 32"),
-     ({"student": {"channels": ["a"]}}, "channels: wanted int")],
+     ({"student": {"channels": ["a"]}}, "channels: wanted int"), ({"student": {"channels": "huge"}}, "nano, small, base"),
+     ({"pose": {"channels": "nano"}}, "pose: channels: wanted tuple"), ({"s1": {"channels": [8, 8]}}, "s1.channels: wanted five"),
+     ({"s1": {"min_depth": 200.0}}, "s1.min_depth, s1.max_depth: wanted metres")],
 )
 def test_what_does_not_fit_is_named(values, said):
     with pytest.raises(BadInput, match=said):

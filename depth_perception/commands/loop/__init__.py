@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="YAML", help="of the training (default, by task: loop.yaml, student.yaml, loop_objects.yaml or "
                         "loop_markings.yaml in config/train)")
     parser.add_argument("--target", metavar="SM,SM", help="kinds of GPU to build engines for (default: none, the CPU's need no building)")
-    parser.add_argument("--precision", default="fp32", metavar="P,P", help="of the engines: fp32, fp16, int8")
+    parser.add_argument("--precision", default="fp32", metavar="P,P", help="of the engines: fp32, fp16; of depth and student also int8")
     parser.add_argument("--held-share", type=float, default=0.2, help="of each drive's time, its end, that is scored on (default 0.2)")
     parser.add_argument("--min-gain", type=float, help="AbsRel on the new drives must fall by this share (default 0.02), mAP or IoU rise "
                         "by this much (default 0.01)")

@@ -13,6 +13,7 @@ def check(args: argparse.Namespace) -> None:
     from depth_perception.engine import tensorrt_package
     from depth_perception.engine.tensorrt_build import PRECISIONS
     from depth_perception.frame import BadInput
+    from depth_perception.loop.parts import PARTS
 
     if not args.bag:
         raise BadInput("--bag: wanted bags or a directory of them, got none")
@@ -40,6 +41,8 @@ def check(args: argparse.Namespace) -> None:
     for precision in words("precision", args.precision):
         if precision not in PRECISIONS:
             raise BadInput(f"--precision: wanted some of {','.join(PRECISIONS)}, got {precision!r}")
+        if precision == "int8" and PARTS[args.task].kind != "depth":
+            raise BadInput(f"--precision: `--task {args.task}` takes fp32 and fp16, got int8, which only models of depth have")
     for target in words("target", args.target) if args.target is not None else []:
         tensorrt_package.load().capability(target)
 
