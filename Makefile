@@ -39,13 +39,17 @@ lint: $(VENV)/learn.stamp
 docs: $(VENV)/learn.stamp
 	$(VENV)/bin/python -m mkdocs build --strict --site-dir out/site
 
+# A row that fails, a soak that does not hold and a broken floor end it with an error, after all the others have run. The gate's code 2, a
+# target that is missed so far, does not: the gate says which.
 bench: $(VENV)/drive.stamp
 	$(VENV)/bin/python -m depth_perception bench --out out/bench
-	$(VENV)/bin/python -m bench.chain --out out/bench
 	$(VENV)/bin/python -m bench.record --rates 110 --seconds 60 --out out/bench
 	$(VENV)/bin/python -m bench.record --rates 60 --seconds 6 --kill 20 --cut 20 --out out/bench/killed
+	$(VENV)/bin/python -m bench.chain --out out/bench; chained=$$?; \
 	$(VENV)/bin/python -m bench.soak --minutes 10 --cycles 100 --out out/bench; soaked=$$?; \
-	$(VENV)/bin/python -m bench.gate out/bench/chain.json && exit $$soaked
+	$(VENV)/bin/python -m bench.gate out/bench/chain.json; gated=$$?; \
+	if [ $$gated -eq 2 ]; then gated=0; fi; \
+	exit $$((gated ? gated : soaked ? soaked : chained))
 
 bench-learn: $(VENV)/learn.stamp
 	$(VENV)/bin/python -m bench.batches --out out/bench

@@ -2,7 +2,7 @@
 
     python -m bench.chain                                            # everything: 11 minutes
     python -m bench.chain --rates 30 --sizes 1242x375 --seconds 10   # one column
-    python -m bench.chain --clouds                                   # all rows with a LiDAR's 120 k points at 10 Hz on the same way
+    python -m bench.chain --clouds                                   # all rows with a LiDAR's 120 k points at about 10 Hz on the same way
     python -m bench.chain --docs docs/latency.md                     # and writes the tables there
 
 Three processes: a camera sends images stamped on sending, the node under test answers with depth at the image's size, a listener takes the
@@ -17,10 +17,11 @@ ways, decoding, resizing, making messages, waiting. All three have the transport
 
 The same network for all: the shipped student. The camera's publisher is reliable with a queue of ten; our node subscribes best effort with
 a queue of one, as it does in a car, the tutorial's reliably with ten. Warm-up images do not count. `drops` are images sent of which no
-depth came, by stamp; `missed` ticks that the camera could not send at, because the last image was still on its way out.
+depth came, by stamp; `missed` ticks that the camera (in rows of clouds: the LiDAR) could not send at, because the last message was still
+on its way out.
 
-`with_clouds` rows are those of the first size and the rate nearest to 30 Hz once more, with a LiDAR of 120 k points at 10 Hz on the same
-way. `transport` rows are the same camera and listener with no node between: what the transport alone costs one image, and one
+`with_clouds` rows are those of the first size and the rate nearest to 30 Hz once more, with a LiDAR of 120 k points at about 10 Hz on the
+same way. `transport` rows are the same camera and listener with no node between: what the transport alone costs one image, and one
 cloud.
 JSON: --out/chain.json.
 """
@@ -46,23 +47,25 @@ from bench.chain_publisher import CLOUD_HZ, CLOUD_POINTS
 from bench.image_size import image_size
 from depth_perception import model as models
 from depth_perception.frame import BadInput
-from depth_perception.model import as_json, write_atomically
+from depth_perception.model import as_json, share_directory, write_atomically
 from depth_perception.nodes import transport
 from depth_perception.report.bench import machine, percentiles
 
 ROOT = Path(__file__).resolve().parents[1]
 T_CAMERA_LIDAR = "[0.0, -0.08, -0.27, 0.5, -0.5, 0.5, 0.5]"  # x forward to z forward, the LiDAR above and behind, as KITTI's
 OURS = {"ours": "image", "ours_network_size": "network"}  # depth.size
+CLOUDS = {"rate_hz": CLOUD_HZ, "size": f"{CLOUD_POINTS} points"}  # how a row of them is called
 WHO = ("ours", "ours_network_size", "tutorial_default", "tutorial_profile", "tutorial_assign")
 
 
 def environment(*, profile: bool) -> dict[str, str]:
-    """Of all processes of a row: the loopback, a domain nobody has, and our transport or Fast DDS as it comes."""
+    """Of all processes of a row: the loopback, a domain nobody has, and our transport or Fast DDS as it comes, never the user's own."""
     env = transport.environment(loopback=True, domain=transport.private_domain())
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
-    if not profile:
-        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-            env.pop(name, None)
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        env.pop(name, None)
+    if profile:
+        env |= dict.fromkeys(transport.profile_variables(), str(share_directory() / "config" / "fastdds_loopback.xml"))
     return env
 
 
@@ -191,7 +194,8 @@ def row(who: str, *, rate: float, size: str, seconds: float, clouds: bool) -> di
             sent, heard = run.report("publisher"), run.report("listener")
             stages = heard["stages"] if who in OURS else run.report("node")
             usage = run.usage(sent["begun_ns"], sent["ended_ns"])
-    return {"rate_hz": rate, "size": size, "who": who, "clouds": clouds} | figures(sent, heard["arrivals"], stages) | usage
+    found = figures(sent, heard["arrivals"], stages, threads=who in OURS)
+    return {"rate_hz": rate, "size": size, "who": who, "clouds": clouds} | found | usage
 
 
 def transported(which: str, *, rate: float, size: str, seconds: float, clouds: bool = False) -> dict[str, Any]:
@@ -210,23 +214,27 @@ def transported(which: str, *, rate: float, size: str, seconds: float, clouds: b
             run.end("listener")
             sent, heard = run.report("publisher"), run.report("listener")
             usage = run.usage(sent["begun_ns"], sent["ended_ns"])
-    found = figures(sent | {"stamps": sent["cloud_stamps"]}, heard["clouds"], {}) if clouds else figures(sent, heard["arrivals"], {})
-    what = {"rate_hz": CLOUD_HZ, "size": f"{CLOUD_POINTS} points"} if clouds else {"rate_hz": rate, "size": size}
+    of_clouds = {"stamps": sent["cloud_stamps"], "missed": sent["missed_clouds"]}
+    found = figures(sent | of_clouds, heard["clouds"], {}) if clouds else figures(sent, heard["arrivals"], {})
+    what = CLOUDS if clouds else {"rate_hz": rate, "size": size}
     return what | {"who": which} | {name: found[name] for name in ("whole_ms", "drops", "missed", "frames")} | usage
 
 
-def figures(sent: dict[str, Any], arrivals: dict[str, int], stages: dict[str, dict[str, float]]) -> dict[str, Any]:
+def figures(sent: dict[str, Any], arrivals: dict[str, int], stages: dict[str, dict[str, float]], *, threads: bool = False
+            ) -> dict[str, Any]:
     """What a row says of the images that count.
 
     Args:
         sent: the publisher's report: stamps (ns) and missed ticks.
         arrivals: stamp -> ns; stages: stamp -> ms by name, engine among them. Stamps as JSON has them, words.
+        threads: the node takes images on one thread and works on another, so that its total has time between its stages.
     Returns:
         overhead_ms, whole_ms, engine_ms, stages_ms (percentiles; None: nothing came), drops, missed, frames.
     """
     wanted = [str(stamp) for stamp in sent["stamps"]]
     whole = {stamp: (arrivals[stamp] - int(stamp)) * 1e-6 for stamp in wanted if stamp in arrivals}
-    known = {stamp: stages[stamp] for stamp in whole if "engine" in stages.get(stamp, {})}
+    known = {stamp: stages[stamp] | _between(stages[stamp], whole[stamp], threads=threads)
+             for stamp in whole if "engine" in stages.get(stamp, {})}
     names = dict.fromkeys(name for one in known.values() for name in one)
     return {
         "overhead_ms": percentiles([whole[stamp] - one["engine"] for stamp, one in known.items()]),
@@ -239,6 +247,15 @@ def figures(sent: dict[str, Any], arrivals: dict[str, int], stages: dict[str, di
     }
 
 
+def _between(one: dict[str, float], whole: float, *, threads: bool) -> dict[str, float]:
+    """What no stage of an image has: `in_and_out` of its node, and `between_threads` within. Taken image by image: what is left of a
+    median less other medians belongs to no image."""
+    if "total" not in one:
+        return {}
+    stages = sum(ms for name, ms in one.items() if name not in ("total", "scan"))  # a scan is decoded beside, in no image's total
+    return ({"between_threads": one["total"] - stages} if threads else {}) | {"in_and_out": whole - one["total"]}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs all rows and writes chain.json after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -246,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sizes", type=image_size, nargs="+", default=["1242x375", "1920x1080"], metavar="WIDTHxHEIGHT")
     parser.add_argument("--seconds", type=float, default=18.0, help="measured, of each row")
     parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO[:4]))
-    parser.add_argument("--clouds", action="store_true", help="a LiDAR of 120 k points at 10 Hz beside the camera")
+    parser.add_argument("--clouds", action="store_true", help="a LiDAR of 120 k points at about 10 Hz beside the camera")
     parser.add_argument("--out", default="out/bench")
     parser.add_argument("--docs", help="Markdown file whose tables are written anew; see bench.chain_table")
     args = parser.parse_args(argv)
@@ -267,7 +284,8 @@ def main(argv: list[str] | None = None) -> int:
     if not args.clouds:
         beside = {"rate": min(args.rates, key=lambda hz: abs(hz - 30)), "size": args.sizes[0], "clouds": True}
         found["with_clouds"] = [attempted(row, who, seconds=args.seconds, **beside) for who in args.who]
-        found["transport"] += [attempted(transported, which, seconds=min(args.seconds, 6.0), **beside) for which in ("default", "profile")]
+        found["transport"] += [attempted(transported, which, labels=CLOUDS, seconds=min(args.seconds, 6.0), **beside)
+                               for which in ("default", "profile")]
     write_atomically(Path(args.out) / "chain.json", as_json(about | found))
     print(f"written to {Path(args.out) / 'chain.json'}")
     if args.docs:
@@ -276,15 +294,20 @@ def main(argv: list[str] | None = None) -> int:
     return 2 if any("error" in each for each in [*found["results"], *found["with_clouds"], *found["transport"]]) else 0
 
 
-def attempted(measure: Any, who: str, *, rate: float, size: str, seconds: float, **options: Any) -> dict[str, Any]:
-    """A row, measured again when a process has failed; then it says why: one row that fails costs itself, not the half hour before."""
+def attempted(measure: Any, who: str, *, rate: float, size: str, seconds: float, labels: dict[str, Any] | None = None, **options: Any
+              ) -> dict[str, Any]:
+    """A row, measured again when a process has failed; then it says why: one row that fails costs itself, not the half hour before.
+
+    labels: how a row is called whose rate_hz and size are not the images'.
+    """
+    labels = labels or {"rate_hz": rate, "size": size}
     for attempt in (1, 2):
         try:
             found: dict[str, Any] = measure(who, rate=rate, size=size, seconds=seconds, **options)
             break
         except BadInput as error:
-            print(f"{who} {rate:g} Hz {size}, attempt {attempt}: {error}", file=sys.stderr, flush=True)
-            found = {"rate_hz": rate, "size": size, "who": who, "error": str(error)}
+            print(f"{who} {labels['rate_hz']:g} Hz {labels['size']}, attempt {attempt}: {error}", file=sys.stderr, flush=True)
+            found = labels | {"who": who, "error": str(error)}
     print(line(found), flush=True)
     return found
 

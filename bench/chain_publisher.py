@@ -1,8 +1,11 @@
 """The camera (and the LiDAR) of `bench.chain`, a process of its own: bgr8 images, each stamped the moment it is sent.
 
 Messages are serialised once, before the first: what a driver costs is not what is measured. Reliable, a queue of ten, rclpy's default: what
-a subscriber asks for (ours best effort, a tutorial's reliable) it gets. A tick that has passed while the last image was still being sent
-sends nothing, as a camera would.
+a subscriber asks for (ours best effort, a tutorial's reliable) it gets. A tick that has passed while the last message was still being sent
+sends nothing, as a camera (and a LiDAR) would.
+
+The LiDAR turns by its own clock: its clouds come between two images early and late, and meet them in every phase within some seconds. Sent
+at a multiple of the camera's period they would always come when the image is done, or always in its way.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import ctypes
 import json
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,8 @@ from std_msgs.msg import Header
 from depth_perception.memory import keep_freed_memory, spare_the_collector
 from depth_perception.nodes.encode import array_of
 
-CLOUD_HZ, CLOUD_POINTS = 10.0, 120_000
+CLOUD_HZ, CLOUD_POINTS = 10.0, 120_000  # about 10 Hz:
+CLOUD_PERIOD_S = 0.1013  # so that a cloud is 1.3 ms later against the images than the last one, at 10, 30 and 60 Hz
 
 
 class Stamped:
@@ -69,6 +74,17 @@ def cloud(points: int = CLOUD_POINTS) -> PointCloud2:
                        data=array_of(xyzi.astype(np.float32)), is_dense=True)
 
 
+def course(*, rate: float, images: int, clouds: bool) -> Iterator[tuple[float, int | None]]:
+    """What is due when, in order: (seconds from the beginning, which image; None: a cloud). Clouds keep their rate beside slower images."""
+    sent = 0
+    for tick in range(images):
+        due = tick / rate
+        while clouds and (cloud_due := 0.4 / rate + sent * CLOUD_PERIOD_S) < due:
+            yield cloud_due, None
+            sent += 1
+        yield due, tick
+
+
 def main() -> None:
     """Waits for a subscriber, sends `--warm-up` images and then `--seconds` of them, and writes the stamps that count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,8 +92,8 @@ def main() -> None:
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--warm-up", type=int, default=30, help="images before")
-    parser.add_argument("--clouds", action="store_true", help=f"{CLOUD_POINTS} points at {CLOUD_HZ:g} Hz as well")
-    parser.add_argument("--report", required=True, help="JSON: stamps, cloud_stamps, missed, begun_ns, ended_ns")
+    parser.add_argument("--clouds", action="store_true", help=f"{CLOUD_POINTS} points at about {CLOUD_HZ:g} Hz as well")
+    parser.add_argument("--report", required=True, help="JSON: stamps, cloud_stamps, missed, missed_clouds, begun_ns, ended_ns")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     keep_freed_memory()
@@ -94,31 +110,28 @@ def main() -> None:
     time.sleep(0.7)  # the subscribers know of us as well
     spare_the_collector()
 
-    period, begun = 1 / args.rate, time.monotonic()
-    count = args.warm_up + round(args.seconds * args.rate)
     stamps: list[int] = []
     cloud_stamps: list[int] = []
-    missed, cloud_due, measured_ns = 0, begun + 0.4 * period, 0
-    for tick in range(count):
-        due = begun + tick * period
-        if args.clouds and cloud_due < due:
-            time.sleep(max(cloud_due - time.monotonic(), 0))
-            clouds.send(stamp_ns := time.time_ns())
-            if tick >= args.warm_up:
-                cloud_stamps.append(stamp_ns)
-            cloud_due += 1 / CLOUD_HZ
+    missed, missed_clouds, measured_ns, begun = 0, 0, 0, time.monotonic()
+    for due, tick in course(rate=args.rate, images=args.warm_up + round(args.seconds * args.rate), clouds=args.clouds):
         if tick == args.warm_up:
             measured_ns = time.time_ns()
-        if (early := due - time.monotonic()) < -period:
-            missed += tick >= args.warm_up
+        early = begun + due - time.monotonic()
+        is_late = early < -(CLOUD_PERIOD_S if tick is None else 1 / args.rate)
+        if is_late:
+            missed += bool(measured_ns) and tick is not None
+            missed_clouds += bool(measured_ns) and tick is None
             continue
         time.sleep(max(early, 0))
         stamp_ns = time.time_ns()
-        images.send(stamp_ns)
-        infos.send(stamp_ns)  # in the order of image_transport's CameraPublisher
-        if tick >= args.warm_up:
-            stamps.append(stamp_ns)
-    about = {"missed": missed, "begun_ns": measured_ns, "ended_ns": time.time_ns()}
+        if tick is None:
+            clouds.send(stamp_ns)
+        else:
+            images.send(stamp_ns)
+            infos.send(stamp_ns)  # in the order of image_transport's CameraPublisher
+        if measured_ns:
+            (cloud_stamps if tick is None else stamps).append(stamp_ns)
+    about = {"missed": missed, "missed_clouds": missed_clouds, "begun_ns": measured_ns, "ended_ns": time.time_ns()}
     Path(args.report).write_text(json.dumps({"stamps": stamps, "cloud_stamps": cloud_stamps} | about))
     time.sleep(1.5)  # a reliable writer may still be asked for what was lost
     rclpy.try_shutdown()

@@ -16,7 +16,9 @@ from typing import Any
 from depth_perception.frame import BadInput
 from depth_perception.model import write_atomically
 
+CLOUDS = "a LiDAR's clouds of 120 k points at about 10 Hz"
 BEGIN, END = "<!-- written by bench.chain: begin -->", "<!-- written by bench.chain: end -->"
+BETWEEN = {"between_threads": "from thread to thread", "in_and_out": "on the way in and out"}  # of stages_ms, but no stages
 NAMES = {
     "ours": "**ours**",
     "ours_network_size": "ours, `depth.size: network`",
@@ -52,7 +54,7 @@ def tables(found: dict[str, Any]) -> str:
     for size in dict.fromkeys(row["size"] for row in rows):
         parts += [f"### {size}", _chain([row for row in rows if row["size"] == size])]
     if beside := found.get("with_clouds"):
-        parts += [f"### {beside[0]['size']}, with a LiDAR's clouds of 120 k points at 10 Hz", _chain(beside)]
+        parts += [f"### {beside[0]['size']}, with {CLOUDS}", _chain(beside)]
         parts += [_stages(beside)] * any(_is_whole(row) for row in beside)
     if any(_is_whole(row) for row in rows):
         parts += ["### Where the time goes", _stages(rows)]
@@ -63,9 +65,9 @@ def tables(found: dict[str, Any]) -> str:
 
 def _about(found: dict[str, Any]) -> str:
     machine, versions = found["machine"], found["versions"]
-    rows = [row for row in found["results"] if "error" not in row]
+    rows = [row for kind in ("results", "with_clouds", "transport") for row in found.get(kind, []) if "error" not in row]
     others = max((row["others_cpu_seconds"] / row["seconds"] for row in rows), default=0.0)
-    clouds = ", with a LiDAR's clouds of 120 k points at 10 Hz" if any(row["clouds"] for row in rows) else ""
+    clouds = f", with {CLOUDS}" if any(row.get("clouds") for row in found["results"]) else ""
     said = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (f"{machine['cpu']}, {machine['cores']} cores; {said}; commit {found['commit'] or 'unknown'}{clouds}. All else on the machine "
             f"took at most {others:.2f} of a core in any row.")
@@ -93,17 +95,14 @@ def _chain(rows: list[dict[str, Any]]) -> str:
 
 
 def _stages(rows: list[dict[str, Any]]) -> str:
-    """p50 of every stage at the rate nearest to 30 Hz, sizes and nodes as columns. A scan is decoded beside: in no image's total."""
+    """p50 of every stage at the rate nearest to 30 Hz, sizes and nodes as columns; each line is a median of its own, so that they need not
+    add up. A scan is decoded beside: in no image's total."""
     rate = min((row["rate_hz"] for row in rows), key=lambda hz: abs(hz - 30))
     shown = [row for row in rows if row["rate_hz"] == rate and _is_whole(row)]
-    stages = dict.fromkeys(name for row in shown for name in row["stages_ms"] if name not in ("total", "scan"))
+    stages = dict.fromkeys(name for row in shown for name in row["stages_ms"] if name not in ("total", "scan", *BETWEEN))
     head = [f"p50 ms at {rate:g} Hz", *(f"{NAMES[row['who']]} {row['size']}" for row in shown)]
     lines = [[name, *(_median(row["stages_ms"].get(name)) for row in shown)] for name in stages]
-    inside = [f"{row['stages_ms']['total']['p50'] - sum(row['stages_ms'][name]['p50'] for name in stages if name in row['stages_ms']):.2f}"
-              if "total" in row["stages_ms"] else "" for row in shown]
-    lines.append(["from thread to thread", *inside])
-    waiting = [f"{row['whole_ms']['p50'] - row['stages_ms']['total']['p50']:.2f}" if "total" in row["stages_ms"] else "" for row in shown]
-    lines.append(["on the way in and out", *waiting])
+    lines += [[called, *(_median(row["stages_ms"].get(name)) for row in shown)] for name, called in BETWEEN.items()]
     lines.append(["whole", *(_median(row["whole_ms"]) for row in shown)])
     if any("scan" in row["stages_ms"] for row in shown):
         lines.append(["beside: decoding a cloud", *(_median(row["stages_ms"].get("scan")) for row in shown)])

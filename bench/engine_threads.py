@@ -6,6 +6,8 @@ A depth network is given an image at a camera's rate, in a process of its own fo
 a process that never rests. Between two images a thread can sleep or spin; ONNX Runtime's default spins. `asleep` is ours. Pinned, each
 thread of the engine has a core: the calling one the first, the others the next.
 
+With one thread, with two, and where there are more than two cores with as many as cores.
+
 Printed and in --json: p50 and p99 of the engine's call, and milliseconds of CPU an image, those between images among them.
 """
 
@@ -68,17 +70,22 @@ def never_rest() -> None:
         sum(range(100_000))
 
 
+def ways(cores: int) -> list[tuple[int, str, bool]]:
+    """(threads, how they wait, whether they are pinned): one thread, two, and as many as cores."""
+    several = [2, *[cores] * (cores > 2)]
+    return [(1, "asleep", False), *((threads, waits, False) for threads in several for waits in WAITS),
+            *((threads, "asleep", True) for threads in several if threads <= cores)]
+
+
 def rows(file: Path, *, rate: float, seconds: float) -> list[dict[str, Any]]:
     """All ways, alone and beside a process that never rests."""
-    cores = len(os.sched_getaffinity(0))
-    ways = [(1, "asleep", False), *((2, waits, False) for waits in WAITS), *[(2, "asleep", True)] * (cores > 1)]
     context, found = multiprocessing.get_context("spawn"), []
     for beside in (False, True):
         other = context.Process(target=never_rest, daemon=True)
         if beside:
             other.start()
         try:
-            for threads, waits, pinned in ways:
+            for threads, waits, pinned in ways(len(os.sched_getaffinity(0))):
                 with ProcessPoolExecutor(1, mp_context=context) as one:
                     measured = one.submit(timed, str(file), threads, waits, pinned, rate, seconds).result()
                 found.append({"threads": threads, "waits": waits, "pinned": pinned, "beside_another": beside} | measured)
@@ -107,6 +114,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not (1 <= args.rate <= 1000 and 0.1 <= args.seconds <= 600):
         raise BadInput(f"wanted --rate from 1 to 1000 and --seconds from 0.1 to 600, got {args.rate:g} and {args.seconds:g}")
+    if round(args.rate * args.seconds) < 1:
+        raise BadInput(f"wanted --rate and --seconds for at least one image, got {args.rate:g} Hz for {args.seconds:g} s")
     file = models.load(args.model).path / "depth.onnx"
     if not file.is_file():
         raise BadInput(f"--model {args.model}: has no depth.onnx")

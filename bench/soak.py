@@ -7,17 +7,18 @@ are sent, each with its CameraInfo, and scans at a third of their rate, best eff
 for a while, then the LiDAR, and twice a parameter is changed. The `drive` node runs in a second process, and this one, a third, listens to
 everything it says: a frame's latency is the time from its image's stamp to the arrival of its depth. An image whose depth never came is a
 drop. A latency that rises may be the machine's: the camera's process measures, while the camera is silent, how long a fixed piece of work
-takes, the yardstick.
+takes, the yardstick. In every second minute a silence is a driver that restarts: its publishers are gone, and others come in their place.
 
-RSS, CPU seconds, threads and file descriptors are the node's own, read once a second. The slope of RSS is the median of the slopes between
-any two moments after the warm-up (Theil and Sen). In ten minutes one step of an image's buffer is megabytes an hour, so the rise itself is
-given as well; only an hour tells a step from a slope.
+RSS, CPU seconds, threads and file descriptors are the node's own, read once a second. The rise of RSS is that from the first to the last
+tenth after the warm-up; its slope is the median of the slopes between any two moments of that time (Theil and Sen), which no jump moves. In
+ten minutes one step of an image's buffer is megabytes an hour: less than half an hour is judged by the rise alone.
 
 Then a second node is taken through configure, activate, deactivate and cleanup by its lifecycle services, --cycles times; in each cycle it
 must answer an image.
 
 JSON: --out/soak.json, written when the minutes are over and again after the cycles: a cycle that fails costs the cycles alone. The exit
-code is 1 when the verdict is bad, and 2 with one sentence for a bag that cannot be played.
+code is 1 when something that was wanted has not held, or the soak was too short to tell, and 2 with one sentence for a bag that cannot be
+played.
 """
 
 from __future__ import annotations
@@ -32,18 +33,9 @@ from typing import Any
 
 import numpy as np
 
+from bench import soak_verdict
 from bench.soak_drive import looked_at, running
-from bench.soak_figures import (
-    MOST_MB_PER_CYCLE,
-    at_both_ends,
-    by_minute,
-    memory_over_time,
-    of_process,
-    percentile,
-    slope,
-    verdict,
-    warmed_up,
-)
+from bench.soak_figures import at_both_ends, by_minute, memory_over_time, of_cycles, of_process, percentile, warmed_up
 from depth_perception.frame import BadInput
 from depth_perception.memory import spare_the_collector
 
@@ -95,6 +87,7 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
     p99 = at_both_ends(arrived, ages, 99, **course)
     lengths = at_both_ends(yardstick[:, 0], yardstick[:, 1], 50, **course)
     summary = {
+        "minutes": len(rows), "hours": round(len(rows) * minute_s / 3600, 4), "restarts": car["restarts"],
         "sent": len(sent), "scans": car["scans"], "unanswered": int(sum(row["unanswered"] for row in rows)),
         "dropped_by_node": int(status.get("dropped", 0)), "skipped_by_node": int(status.get("skipped", 0)),
         "images_at_node": int(status.get("images", 0)), "told": sorted(told), "car_late_ms_p99": round(car["late_ms_p99"], 3),
@@ -104,7 +97,7 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
         "yardstick_ms_begin": lengths[0], "yardstick_ms_end": lengths[1],
         **of_process(seen, warm_ns=car["begun_ns"] + round(warm * minute_s * 1e9)),
     }
-    return {"results": rows, "summary": summary, "verdict": verdict(summary),
+    return {"results": rows, "summary": summary, "memory": soak_verdict.memory_judged_by(summary), "verdict": soak_verdict.of_run(summary),
             "series": {"s, rss_mb, anon_mb": memory_over_time(seen, begun_ns=car["begun_ns"])}}
 
 
@@ -129,18 +122,8 @@ def cycled(bag: str, *, cycles: int, systems: str = "depth odometry bev", model:
             seen.append(looked_at(drive.node.pid))
             if (cycle + 1) % 10 == 0:
                 say(f"{cycle + 1} of {cycles} cycles, RSS {seen[-1]['rss_mb']:.1f} MB")
-    warm = cycles // 2  # until then malloc's holes find their sizes
-    later = seen[warm:]
-    summary: dict[str, Any] = {
-        "cycles": cycles, "warm_up_cycles": warm, "answers": len(times["answer"]),
-        "mb_per_cycle": round(slope(np.arange(len(later)), np.array([row["rss_mb"] for row in later])), 4),
-        **{name: [seen[0][name], later[0][name], seen[-1][name]] for name in ("rss_mb", "anon_mb", "threads", "files")},
-        "median_s": {name: round(float(np.median(each)), 3) for name, each in times.items()},
-    }
-    return {"summary": summary, "series": {"rss_mb": [row["rss_mb"] for row in seen]}, "verdict": {
-        f"RSS grows by less than {MOST_MB_PER_CYCLE:g} MB a cycle": not summary["mb_per_cycle"] >= MOST_MB_PER_CYCLE,
-        "no thread or file left behind": all(summary[name][2] <= summary[name][1] for name in ("threads", "files")),
-    }}
+    summary = of_cycles(seen, times)
+    return {"summary": summary, "series": {"rss_mb": [row["rss_mb"] for row in seen]}, "verdict": soak_verdict.of_cycles(summary)}
 
 
 def simulated(out: Path) -> str:
@@ -162,15 +145,20 @@ def sentences(made: dict[str, Any]) -> list[str]:
                   " {cpu_s:6.1f} {rss_mb:7.1f}".format(**row) for row in made["results"]]
         lines.append("{unanswered} of {sent} images without an answer; RSS {rss_rise_mb:+.2f} MB, {rss_mb_per_h:+.2f} MB/h; p99 "
                      "{p99_ms_begin:.2f} ms at the beginning, {p99_ms_end:.2f} ms at the end (the yardstick {yardstick_ms_begin:.2f} and "
-                     "{yardstick_ms_end:.2f} ms); {cpu_share:.2f} of a core".format(**run))
+                     "{yardstick_ms_end:.2f} ms); {cpu_share:.2f} of a core; {restarts} restarts of a driver".format(**run))
+        lines.append(made["memory"])
     if run := made.get("cycles", {}).get("summary"):
-        lines.append("{cycles} cycles: {mb_per_cycle:+.3f} MB a cycle; after the first one, the warm-up and the last one: RSS {rss_mb} MB, "
-                     "{threads} threads, {files} files".format(**run))
+        lines.append("{cycles} cycles: {mb_per_cycle:+.3f} MB a cycle, {rss_rise_mb:+.2f} MB after the warm-up; after the first one, the "
+                     "warm-up and the last one: RSS {rss_mb} MB, {threads} threads, {files} files".format(**run))
     if why := made.get("cycles", {}).get("error"):
         lines.append(f"the cycles ended early: {why}")
-    for name, held in (made.get("verdict", {}) | made.get("cycles", {}).get("verdict", {})).items():
-        lines.append(f"{'held' if held else 'NOT HELD'}: {name}")
-    return lines
+    return [*lines, *(soak_verdict.sentence(name, held) for name, held in verdict_of(made).items())]
+
+
+def verdict_of(made: dict[str, Any]) -> soak_verdict.Verdict:
+    """Of the minutes and of the cycles."""
+    verdict: soak_verdict.Verdict = made.get("verdict", {}) | made.get("cycles", {}).get("verdict", {})
+    return verdict
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -207,9 +195,8 @@ def main(argv: list[str] | None = None) -> int:
         except SystemExit as ended:  # a process that ended, or a wait in vain: `soak_drive`'s sentence
             made["cycles"] = {"error": str(ended), "verdict": {"every cycle was gone through": False}}
     write_atomically(out / "soak.json", as_json(made))
-    lines = sentences(made)
-    print("\n".join([*lines, f"written to {out / 'soak.json'}"]))
-    return int(any(line.startswith("NOT") for line in lines))
+    print("\n".join([*sentences(made), f"written to {out / 'soak.json'}"]))
+    return int(not all(verdict_of(made).values()))
 
 
 if __name__ == "__main__":

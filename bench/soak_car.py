@@ -9,13 +9,17 @@ import json
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 # When in a minute the sensors are silent, as shares of it: [from, to).
 CAMERA_SILENT, LIDAR_SILENT = (0.30, 0.38), (0.60, 0.70)
 SETTLE_S = 1.0
+# A driver's topics, and when it is silent.
+DRIVERS = ((("camera_info", "image"), CAMERA_SILENT), (("points",), LIDAR_SILENT))
 
 
 def yardstick(values: np.ndarray) -> float:
@@ -25,9 +29,29 @@ def yardstick(values: np.ndarray) -> float:
     return (time.perf_counter() - begun) * 1e3
 
 
+def is_there(minute: float, share: float, silent: tuple[float, float]) -> bool:
+    """Whether a driver runs at this share of a minute. In every second of its silences it ends, and another one starts halfway through:
+    what that sent before the node has found it would be lost, and nobody's fault."""
+    return not (minute % 2 and silent[0] <= share < sum(silent) / 2)
+
+
+def follow(minute: float, share: float, publishers: dict[str, Any], *, make: Callable[[str], Any], end: Callable[[Any], object]) -> int:
+    """Ends and makes the publishers of drivers that end and start now; how many drivers ended."""
+    ended = 0
+    for names, silent in DRIVERS:
+        runs = is_there(minute, share, silent)
+        ended += not runs and names[0] in publishers
+        for name in names:
+            if not runs and name in publishers:
+                end(publishers.pop(name))
+            elif runs and name not in publishers:
+                publishers[name] = make(name)
+    return ended
+
+
 def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path) -> None:
-    """The sensors; writes {"images": [stamp ns], "scans", "begun_ns", "late_ms_p99", "yardstick": [[ns, ms]]} when it ends, and
-    stays until SIGINT.
+    """The sensors; writes {"images": [stamp ns], "scans", "restarts", "begun_ns", "late_ms_p99", "yardstick": [[ns, ms]]} when it
+    ends, and stays until SIGINT.
 
     minute_s: how long a minute is, in whose course the sensors fall silent; 0: they never do. While the camera is silent the yardstick is
     laid to the machine instead, as often as images would come.
@@ -48,7 +72,12 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
     sensor = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     node, latched = rclpy.create_node("car"), {}
     names = {str(topics.image): "image", str(topics.camera_info): "camera_info", str(topics.points): "points"}
-    publishers = {name: node.create_publisher(message_class(source.topics[topic][0]), name, sensor) for topic, name in names.items()}
+    kinds = {name: message_class(source.topics[topic][0]) for topic, name in names.items()}
+
+    def make(name: str) -> Any:
+        return node.create_publisher(kinds[name], name, sensor)
+
+    publishers = {name: make(name) for name in kinds}
     said: dict[str, list[bytearray]] = {name: [] for name in publishers}
     for topic, _, _, raw in source.messages(list(names)):
         said[names[topic]].append(bytearray(raw))
@@ -59,12 +88,12 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
     while not interrupt.came and not all(publisher.get_subscription_count() for publisher in publishers.values()):
         time.sleep(0.05)
     time.sleep(SETTLE_S)  # the node may have met us before we have met it
-    stamps, late, scans, number, lengths = [], [], 0, 0, []
+    stamps, late, scans, restarts, number, lengths = [], [], 0, 0, 0, []
     values = np.random.default_rng(0).random(60_000)
     begun, begun_ns = time.monotonic(), time.time_ns()
     while not interrupt.came and (due := number / rate) < seconds:
         time.sleep(max(begun + due - time.monotonic(), 0))
-        of_minute = due % minute_s / minute_s if minute_s else 0.0
+        minute, share = divmod(due / minute_s, 1) if minute_s else (0.0, 0.0)
         now_ns = time.time_ns()
 
         def send(name: str, i: int, now_ns: int = now_ns) -> None:
@@ -72,10 +101,11 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
             struct.pack_into("<iI", raw, 4, *divmod(now_ns, 10**9))  # CDR: the stamp comes after four bytes of encapsulation
             publishers[name].publish(bytes(raw))
 
-        if number % 3 == 0 and not LIDAR_SILENT[0] <= of_minute < LIDAR_SILENT[1]:
+        restarts += follow(minute, share, publishers, make=make, end=node.destroy_publisher)
+        if number % 3 == 0 and not LIDAR_SILENT[0] <= share < LIDAR_SILENT[1]:
             send("points", number // 3)
             scans += 1
-        if not CAMERA_SILENT[0] <= of_minute < CAMERA_SILENT[1]:
+        if not CAMERA_SILENT[0] <= share < CAMERA_SILENT[1]:
             send("camera_info", number)
             now_ns = time.time_ns()
             send("image", number, now_ns)
@@ -84,8 +114,8 @@ def play(bag: str, *, rate: float, seconds: float, minute_s: float, report: Path
         else:
             lengths.append([now_ns, yardstick(values)])
         number += 1
-    report.write_text(json.dumps({"images": stamps, "scans": scans, "begun_ns": begun_ns, "late_ms_p99": float(np.percentile(late, 99)),
-                                  "yardstick": lengths}))
+    report.write_text(json.dumps({"images": stamps, "scans": scans, "restarts": restarts, "begun_ns": begun_ns,
+                                  "late_ms_p99": float(np.percentile(late, 99)), "yardstick": lengths}))
     while not interrupt.came:  # who stays is not missed: the last images are still on their way
         time.sleep(0.05)
     rclpy.try_shutdown()

@@ -48,6 +48,39 @@ def test_an_image_whose_engine_time_is_unknown_has_no_overhead():
     assert found["drops"] == 0
 
 
+def test_what_no_stage_has_is_taken_image_by_image():
+    sent, arrivals, _ = sent_and_heard(3)  # whole: 20, 21, 22 ms
+    stages = {str(stamp): {"decode": 1.0, "engine": engine, "scan": 50.0, "total": engine + 1.0 + between}
+              for stamp, engine, between in zip(sent["stamps"], (5.0, 5.0, 9.0), (0.25, 8.0, 0.5), strict=True)}
+    found = chain.figures(sent, arrivals, stages, threads=True)["stages_ms"]
+    assert found["between_threads"]["p50"] == 0.5, "the medians of total and stages would say 8.5"
+    assert found["in_and_out"]["p50"] == 11.5, "20 - 6.25, 21 - 14 and 22 - 10.5"
+    assert {"decode", "engine", "scan", "total"} < set(found)
+    alone = chain.figures(sent, arrivals, stages)["stages_ms"]
+    assert "between_threads" not in alone and alone["in_and_out"] == found["in_and_out"]
+    del stages[str(sent["stamps"][0])]["total"]
+    assert chain.figures(sent, arrivals, stages)["stages_ms"]["in_and_out"]["p50"] == 9.25, "of the two images that have a total"
+
+
+def test_what_else_the_machine_did_is_the_most_of_any_row():
+    for kind in ("results", "with_clouds", "transport"):
+        found = measured(row("ours", 2.0)) | {"with_clouds": [row("ours", 2.0, clouds=True)]}
+        found[kind] = [*found[kind], row("tutorial_profile" if kind != "transport" else "profile", 3.0, others_cpu_seconds=9.0)]
+        assert "All else on the machine took at most 0.50 of a core in any row." in chain_table.tables(found), kind
+
+
+@pytest.mark.parametrize("users", ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"])
+def test_the_users_own_profile_is_in_no_row(monkeypatch, users):
+    monkeypatch.setenv(users, "/home/user/mine.xml")
+    monkeypatch.setattr(chain.transport, "private_domain", lambda: 42)
+    with_ours, as_it_comes = chain.environment(profile=True), chain.environment(profile=False)
+    shipped = str(chain.share_directory() / "config" / "fastdds_loopback.xml")
+    assert {name: value for name, value in with_ours.items() if "PROFILES_FILE" in name} == dict.fromkeys(
+        chain.transport.profile_variables(), shipped)
+    assert not [name for name in as_it_comes if "PROFILES_FILE" in name]
+    assert with_ours["ROS_DOMAIN_ID"] == as_it_comes["ROS_DOMAIN_ID"] == "42"
+
+
 def test_where_nothing_comes_there_are_no_figures():
     sent, _, stages = sent_and_heard(4)
     found = chain.figures(sent, {}, stages)
@@ -61,10 +94,13 @@ def test_the_lidar_looks_where_the_camera_looks():
     assert T[:3, :3] @ [1, 0, 0] == pytest.approx([0, 0, 1]) and T[:3, :3] @ [0, 0, 1] == pytest.approx([0, -1, 0])
 
 
+STAGES = {"engine": {"p50": 9.0}, "total": {"p50": 9.5}, "in_and_out": {"p50": 2.25}}
+
+
 def row(who, p50, **more):
     three = {"p50": p50, "p90": p50 + 1, "p99": p50 + 2}
     return {"rate_hz": 30.0, "size": "1242x375", "who": who, "clouds": False, "overhead_ms": three, "whole_ms": three | {"p50": p50 + 9},
-            "engine_ms": three | {"p50": 9.0}, "stages_ms": {"engine": three, "total": three | {"p50": p50 + 7}}, "drops": 1, "missed": 0,
+            "engine_ms": three | {"p50": 9.0}, "stages_ms": STAGES, "drops": 1, "missed": 0,
             "frames": 540, "seconds": 18.0, "cpu_seconds": {"node": 9.0}, "rss_mb": {"node": 123.4}, "others_cpu_seconds": 0.9} | more
 
 
@@ -76,25 +112,27 @@ def measured(*rows):
 def test_the_table_tells_ratio_drops_and_cpu(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{chain_table.BEGIN}\nold\n{chain_table.END}\nafter\n")
-    chain_table.write(page, measured(row("ours", 2.0), row("tutorial_default", 30.0)))
+    ours = row("ours", 2.0, stages_ms=STAGES | {"between_threads": {"p50": 0.125}})
+    chain_table.write(page, measured(ours, row("tutorial_default", 30.0)))
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| 30 | tutorial, Fast DDS as it comes | 30.00 / 31.00 / 32.00 | 15.0 | 39.00 | 9.00 | 1 of 540 | 0 | 50% | 123 |" in text
-    assert "| from thread to thread | 7.00 | 7.00 |" in text
-    assert "| on the way in and out | 2.00 | 2.00 |" in text
+    assert "| from thread to thread | 0.12 |  |" in text, "the tutorial's node has one thread"
+    assert "| on the way in and out | 2.25 | 2.25 |" in text
+    assert "| between_threads |" not in text and "| in_and_out |" not in text, "said once"
     assert "0.05 of a core" in text
     chain_table.write(page, measured(row("ours", 2.0)))  # and again
     assert "tutorial, Fast DDS as it comes" not in page.read_text()
 
 
 def test_the_table_has_the_clouds_beside_and_what_decoding_them_takes():
-    stages = row("ours", 3.0)["stages_ms"]
-    with_clouds = [row("ours", 3.0, clouds=True, stages_ms=stages | {"scan": {"p50": 0.77}}), row("tutorial_profile", 6.0, clouds=True)]
+    stages = STAGES | {"scan": {"p50": 0.77}, "between_threads": {"p50": 0.25}}
+    with_clouds = [row("ours", 3.0, clouds=True, stages_ms=stages), row("tutorial_profile", 6.0, clouds=True)]
     text = chain_table.tables(measured(row("ours", 2.0)) | {"with_clouds": with_clouds})
-    before, beside = text.split("### 1242x375, with a LiDAR's clouds of 120 k points at 10 Hz")
+    before, beside = text.split("### 1242x375, with a LiDAR's clouds of 120 k points at about 10 Hz")
     beside, after = beside.split("### Where the time goes")
     assert "| 30 | tutorial, our profile | 6.00 / 7.00 / 8.00 | 2.0 |" in beside
-    assert "| from thread to thread | 7.00 | 7.00 |" in beside  # a scan's time is in no image's total
+    assert "| from thread to thread | 0.25 |  |" in beside
     assert "| beside: decoding a cloud | 0.77 |  |" in beside
     assert "decoding a cloud" not in before + after
     failed = {"rate_hz": 30.0, "size": "1242x375", "who": "ours", "error": "why"}
@@ -136,6 +174,10 @@ def test_a_process_that_dies_is_a_sentence_and_the_row_says_so(tmp_path, capsys)
     found = chain.attempted(measure, "ours", rate=30.0, size="1242x375", seconds=1.0)
     assert found == {"rate_hz": 30.0, "size": "1242x375", "who": "ours", "error": "node ended with code 1: no camera here"}
     assert "attempt 2" in capsys.readouterr().err
+    found = chain.attempted(measure, "profile", rate=30.0, size="1242x375", seconds=1.0, labels=chain.CLOUDS)
+    assert found == {"rate_hz": 10.0, "size": "120000 points", "who": "profile", "error": "node ended with code 1: no camera here"}
+    said = capsys.readouterr()
+    assert "profile 10 Hz 120000 points, attempt 2" in said.err and "1242x375" not in said.err + said.out
 
 
 def test_what_the_processes_took_is_read_between_the_two_times(tmp_path):

@@ -24,7 +24,16 @@ def test_every_way_is_timed_alone_and_beside_another(tmp_path, capsys):
     assert not [child for child in psutil.Process().children(recursive=True) if "never_rest" in " ".join(child.cmdline())]
 
 
-@pytest.mark.parametrize("words, sentence", [(["--rate", "0"], "--rate from 1"), (["--model", "nowhere"], "nowhere")])
+def test_there_are_as_many_threads_as_cores_where_there_are_more_than_two():
+    waits = ("asleep", "awake within a run", "awake")
+    one, two, eight = (1, "asleep", False), [(2, each, False) for each in waits], [(8, each, False) for each in waits]
+    assert engine_threads.ways(1) == [one, *two]
+    assert engine_threads.ways(2) == [one, *two, (2, "asleep", True)]
+    assert engine_threads.ways(8) == [one, *two, *eight, (2, "asleep", True), (8, "asleep", True)]
+
+
+@pytest.mark.parametrize("words, sentence", [(["--rate", "0"], "--rate from 1"), (["--model", "nowhere"], "nowhere"),
+                                              (["--rate", "1", "--seconds", "0.1"], "for at least one image, got 1 Hz for 0.1 s")])
 def test_words_that_make_no_sense_are_refused(words, sentence):
     with pytest.raises(BadInput, match=sentence):
         engine_threads.main(words)
