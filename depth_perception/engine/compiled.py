@@ -40,8 +40,10 @@ def onnx_file(opened: Model, network: str, precision: str) -> Path:
         return file
     typed = file.with_suffix(f".{precision}.onnx")
     if not typed.is_file():
-        bag = " --bag BAG" if precision == "int8" else ""
-        command = f"python -m depth_perception export --model {opened.path} --precision {precision}{bag}"
+        # With those that are there already: an export leaves none but its own.
+        wanted = [each for each in PRECISIONS if each == precision or (each != "fp32" and file.with_suffix(f".{each}.onnx").is_file())]
+        bag = " --bag BAG" if "int8" in wanted else ""
+        command = f"python -m depth_perception export --model {opened.path} --precision {','.join(wanted)}{bag}"
         raise BadInput(f"model {opened.path}: {typed.name} is missing; run `{command}`")
     return typed
 
