@@ -33,12 +33,13 @@ VARIANTS: dict[str, dict[str, Any]] = {"images": {}, "positions": {"blank": True
 
 def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: bool) -> dict[str, Any]:
     """{drive: what train.retrieval.retrieval says, ..., "all": the same of all of them}."""
+    from depth_perception.samples.bev_batches import BevSampleConfig
     from depth_perception.samples.bev_frames import BevFrameConfig
     from depth_perception.samples.targets import TargetConfig
     from depth_perception.train import bev, contrast
     from depth_perception.train.retrieval import retrieval
 
-    config, networks = contrast.new_networks(contrast.Config(), path)
+    config, networks = contrast.new_networks(contrast.Config(samples=BevSampleConfig()), path)
     networks.eval()
     turns = {"": (0.0, 0.0)} | ({" turned": TURNED} if config.image.place == "target" else {})
     rows: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from depth_perception.geometry.grid import Grid
 PLACES = ("target", "seen")
 WAVES_M = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 SIZE = 4 * len(WAVES_M)  # of `waves`
+SHARPEN = 3.0
 
 
 def at(features: Tensor, places: Tensor) -> Tensor:
@@ -46,13 +47,15 @@ def along(depth: Tensor, at_pixel: Tensor, ray: Tensor, depths: tuple[float, ...
         ray: (B, M, 5) x, y of the camera and of a canonical metre of depth along the target's ray, metres on the map, and how many such
             metres the road is away on it.
     Returns:
-        (B, M, D) shares of the bins; (B, M, D, 2) x, y of them; (B, M, 2, 2) x, y of their geometric mean, and of the road on the ray.
+        (B, M, D) shares of the bins; (B, M, D, 2) x, y of them; (B, M, 2, 2) x, y of the geometric mean of what is likely, and of the road on the ray.
     """
     # Logarithms between features, not shares: half-way between a bin and the next one lies what is between, not both.
     log = F.grid_sample(depth.clamp(min=1e-6).log(), at_pixel.unsqueeze(1), mode="bilinear", padding_mode="border", align_corners=False)
-    share = log[:, :, 0].transpose(1, 2).softmax(2)
+    log = log[:, :, 0].transpose(1, 2)
+    share = log.softmax(2)
     bins = torch.tensor(depths, device=depth.device, dtype=share.dtype)
-    two = torch.stack([(share @ bins.log()).exp(), ray[..., 4]], 2)
+    # Sharpened: the little that is everywhere would draw the mean to the middle of the range.
+    two = torch.stack([((SHARPEN * log).softmax(2) @ bins.log()).exp(), ray[..., 4]], 2)
     origin, step = ray[:, :, None, :2], ray[:, :, None, 2:4]
     return share, origin + bins[:, None] * step, origin + two[..., None] * step
 

@@ -119,12 +119,14 @@ def new_networks(config: Config, init: str | Path | None = None, depth: str | Pa
 
 def taken(config: Config, start: model.Model, init: str | Path) -> Config:
     """A configuration with the networks of a model; BadInput where it asks for others."""
+    sides = {}
     for name, field_name, default in (("bev_image", "image", BevImageConfig()), ("bev_cloud", "cloud", BevCloudConfig())):
         theirs: Any = build(name, start.networks[name]).config
         ours = getattr(config, field_name)
         if ours not in (default, theirs) and bev.on_depth_of(ours, theirs) != theirs:
             raise BadInput(f"--init {init}: its {name} network has {theirs}, the configuration asks for {ours}")
-        config = replace(config, **{field_name: theirs})
+        sides[field_name] = theirs
+    config = replace(config, **sides)
     size = (start.height, start.width, start.canonical_focal_px)
     if size != (config.height, config.width, config.canonical_focal_px):
         raise BadInput(f"--init {init}: its input is {start.width}x{start.height} at {start.canonical_focal_px:g} px, the configuration's "

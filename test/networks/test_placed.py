@@ -65,8 +65,8 @@ def test_the_map_is_read_where_the_image_sees_the_target():
 def test_what_the_image_sees_learns_from_where_the_cloud_is():
     logits = torch.zeros(1, 60, 1, 1, requires_grad=True)
     ray = torch.tensor([[[0.0, 0.0, 1.0, 0.0, 56.0]]])
-    optimiser = torch.optim.Adam([logits], lr=0.3)
-    for _ in range(60):
+    optimiser = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(150):
         _, _, two = placed.along(logits.softmax(1), torch.zeros(1, 1, 2), ray, DEPTHS)
         loss = (placed.waves(two[:, :, 0]) - placed.waves(torch.tensor([[[12.0, 0.0]]]))).square().mean()
         optimiser.zero_grad()
