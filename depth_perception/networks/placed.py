@@ -47,7 +47,8 @@ def along(depth: Tensor, at_pixel: Tensor, ray: Tensor, depths: tuple[float, ...
         ray: (B, M, 5) x, y of the camera and of a canonical metre of depth along the target's ray, metres on the map, and how many such
             metres the road is away on it.
     Returns:
-        (B, M, D) shares of the bins; (B, M, D, 2) x, y of them; (B, M, 2, 2) x, y of the geometric mean of what is likely, and of the road on the ray.
+        (B, M, D) shares of the bins; (B, M, D, 2) x, y of them; (B, M, 2, 2) x, y of the geometric mean of what is likely, and of the
+        road on the ray.
     """
     # Logarithms between features, not shares: half-way between a bin and the next one lies what is between, not both.
     log = F.grid_sample(depth.clamp(min=1e-6).log(), at_pixel.unsqueeze(1), mode="bilinear", padding_mode="border", align_corners=False)
