@@ -41,6 +41,7 @@ LATCHED = QoSProfile(
 # The first image must not overtake TF static, nor the subscribers' own discovery of this process, which DDS does not tell.
 SETTLE_S = 0.5
 _LONGEST_NAP_S = 0.05
+_LAST_S = 0.2
 _A_MOMENT = Duration(nanoseconds=100_000_000)
 
 
@@ -163,11 +164,13 @@ class Player(Node):
             time.sleep(min(end - now, max(self._next_tick - now, 0.0), _LONGEST_NAP_S))
 
     def finish(self) -> None:
-        """Gives subscribers a moment to take what was sent last."""
+        """Gives subscribers a moment to take what was sent last. Those that ask for best effort acknowledge nothing, and shared memory
+        goes with this process: for them it stays a little longer."""
         end = time.monotonic() + 2.0
         for output in self._outputs.values():
             while not self._stopped() and time.monotonic() < end and not output.wait_for_all_acked(_A_MOMENT):
                 pass
+        time.sleep(0.0 if self._stopped() else _LAST_S)
 
     def _tell(self, time_ns: int) -> None:
         if self._clock_output is not None:
