@@ -119,8 +119,7 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         _lean(networks["depth"], new_networks(config, init, init_pose)["depth"], config.keep_init)
     origin |= {"seed": seed, "batch": batch, "windows": len(drives.windows), "held_out": len(drives.held_out),
                "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose),
-               "pose": pose_is,
-               **recipe.lineage}
+               "pose": pose_is, **recipe.lineage}
     if isinstance(networks["depth"], Teacher) and init is None:
         origin["encoder_weights"] = networks["depth"].encoder_weights
     with staged(out) as stage:

@@ -138,8 +138,7 @@ class Config:
     @property
     def learns_from_pairs(self) -> bool:
         """Whether any term asks for neighbours."""
-        weights = (self.match, self.smooth, self.motion, self.velocity, self.style, self.alignment, self.density)
-        return any(weights) or (self.distance > 0 and self.distance_mode in distance.WITH_MOTION)
+        return self.smooth > 0 or self.teaches_pose
 
     @property
     def teaches_pose(self) -> bool:
