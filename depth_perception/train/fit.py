@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from depth_perception.frame import BadInput, check_ranges, ranged
@@ -61,6 +62,7 @@ class FitConfig:
     device: str = "auto"
     precision: str = "float32"
     compile: bool = False
+    keep_statistics: bool = False
     loaders: int = ranged(0, 0, 256)  # type: ignore[assignment]
     validate_every: int = ranged(200, 1, 1e9)  # type: ignore[assignment]
     snapshot_every: int = ranged(20, 1, 1e9)  # type: ignore[assignment]
@@ -141,7 +143,7 @@ def fit(
             snapshot.restore(networks, optimiser)
         except (RuntimeError, ValueError) as error:
             raise BadInput(f"--resume: the checkpoint in {out} is of another network: {str(error).splitlines()[0]}") from error
-    networks.train()
+    _learning(networks, config)
     good = Snapshot.of(networks, optimiser)
     watch = Watch(config.explosion, config.patience)
     for row in history.rows:
@@ -157,7 +159,7 @@ def fit(
         networks.eval()
         with torch.no_grad():
             scores = world.tell(lambda: {"step": history.step, **validation.scores(history.step)})
-        networks.train()
+        _learning(networks, config)
         history.scores.append(scores)
         value = scores.get(validation.criterion, float("nan"))
         if isfinite(value) and (history.best is None or value < history.best[validation.criterion]):
@@ -168,7 +170,9 @@ def fit(
     def recover(reason: str, batch: dict[str, Tensor]) -> None:
         good.restore(networks, optimiser)
         places, guilty = 0, []
-        for count, found in world.gather(_guilty(networks, terms, history.step, batch)):
+        tried = _guilty(networks, terms, history.step, batch)
+        _learning(networks, config)
+        for count, found in world.gather(tried):
             guilty += [places + place for place in found]
             places += count
         where = describe(history.step, guilty or range(places)) if describe else "a batch"
@@ -263,5 +267,13 @@ def _guilty(networks: nn.ModuleDict, terms: Terms, step: int, batch: dict[str, T
     count = len(next(iter(batch.values())))
     places = [place for place in range(count)
               if not all(loss.isfinite().all() for loss in terms(step, {name: x[place : place + 1] for name, x in batch.items()}).values())]
-    networks.train()
     return count, places
+
+
+def _learning(networks: nn.ModuleDict, config: FitConfig) -> None:
+    """Training mode, but for batch norms that keep their statistics."""
+    networks.train()
+    if config.keep_statistics:
+        for module in networks.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
