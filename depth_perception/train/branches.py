@@ -43,7 +43,6 @@ class Branches:
         if self._second is None or next(self._second.parameters()).device != target.device:
             self._second = copy.deepcopy(network).requires_grad_(False)
         self._second.load_state_dict(network.state_dict())
-        self._second.train()
         answer = self._second.with_target(target)
         for ours, theirs in zip(network.buffers(), self._second.buffers(), strict=True) if self.statistics == "target" else ():
             ours.data.copy_(theirs)  # behind autograd's back: the first branch's backward pass does not need them

@@ -1,5 +1,6 @@
 """The training loop: budget, schedule, checkpoints, and an honest end."""
 
+import copy
 import errno
 import math
 from dataclasses import fields, replace
@@ -61,6 +62,30 @@ def test_resumed_weights_equal_uninterrupted_ones(tmp_path):
     assert history.step == 6 and [row["step"] for row in history.rows] == [1, 2, 3, 4, 5, 6]
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_statistics_that_are_kept_are_used_and_never_change(tmp_path):
+    """Through a score and a recovery too, which look at networks in eval mode and give them back."""
+    networks, config = line(), replace(CONFIG, keep_statistics=True, validate_every=3)
+    norm, seen = networks["line"][1], []
+    norm.running_mean.fill_(0.7)
+    norm.running_var.fill_(2.5)
+    before, weight = copy.deepcopy(dict(norm.named_buffers())), norm.weight.detach().clone()
+
+    def note(networks, step):
+        norm_now = networks["line"][1]
+        seen.append((networks["line"].training, norm_now.training))
+
+    fit(networks, terms_of(networks, broken_at=(5,), before=note), make, out=tmp_path, budget=Budget(steps=12), config=config,
+        validation=Validation(lambda step: {"fit": float(step)}, "fit"))
+    asked_alone = [each for each in seen if not each[0]]  # by the recovery: which of the batch is it
+    assert len(asked_alone) == 16 and {each for each in seen if each[0]} == {(True, False)} and len(seen) == 12 + 16
+    networks, plain = line(), line()
+    fit(networks, terms_of(networks), make, out=tmp_path / "kept", budget=Budget(steps=12), config=replace(CONFIG, keep_statistics=True))
+    fit(plain, terms_of(plain), make, out=tmp_path / "plain", budget=Budget(steps=12), config=CONFIG)
+    assert norm.running_mean.tolist() == before["running_mean"].tolist() and norm.running_var.tolist() == before["running_var"].tolist()
+    assert not torch.equal(networks["line"][1].weight, weight), "what they are multiplied by is learned"
+    assert networks["line"][1].running_mean.abs().max() == 0 and plain["line"][1].running_mean.abs().max() > 0
 
 
 def test_a_term_that_is_not_finite_is_named_and_the_run_goes_on(tmp_path, capsys):
