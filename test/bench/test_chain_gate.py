@@ -160,14 +160,6 @@ def page(section=""):
     return found
 
 
-def published():
-    """The rows of the page, with clouds added where its run was made before there were any."""
-    found = page()
-    if not found["with_clouds"]:
-        found["with_clouds"] = [row for row in copy.deepcopy(found["results"]) if (row["rate_hz"], row["size"]) == (30, "1242x375")]
-    return found
-
-
 def floors_of_the_repository():
     return json.loads(gate.BOUNDS.read_text())["floors"]
 
@@ -192,21 +184,38 @@ def test_the_floors_of_the_repository_are_of_every_published_row():
         (10, "1242x375"), (30, "1242x375"), (60, "1242x375")}
 
 
-def test_the_floors_of_the_repository_are_two_thirds_of_the_published_ratios():
+def test_the_floors_of_the_repository_are_near_the_published_ratios():
     floors, found = floors_of_the_repository(), page()
-    assert gate.broken(published(), floors) == []
-    for bound in floors["ratios"]:
-        if bound.get("kept") or not found[bound.get("rows", "results")]:  # rows that the page's run was too early for
-            continue
+    assert gate.broken(found, floors) == []
+    for bound in (each for each in floors["ratios"] if not each.get("kept")):
         mine, other = gate.compared(found, bound)
-        # The page's CPU is in whole per cent, and two digits of a ratio are up to a twentieth of it.
-        assert bound["at_least"] == pytest.approx(2 / 3 * other / mine, rel=0.12 if "cpu" in bound["figure"] else 0.06), bound
+        # The page's CPU is in whole per cent, and two digits of a ratio are up to a twentieth of it. Another run may have had less.
+        assert 0.25 * other / mine < bound["at_least"] < (1.12 if "cpu" in bound["figure"] else 1.06) * 2 / 3 * other / mine, bound
+
+
+def test_of_several_runs_the_smallest_ratio_counts_and_rows_that_one_lacks_are_the_others(tmp_path, capsys):
+    clouds = {"with_clouds": run(theirs=12.0)["results"]}
+    of_clouds = BOUNDS["ratios"][0] | {"rows": "with_clouds"}
+    floors = {"ratios": [*BOUNDS["ratios"], of_clouds]}
+    made = gate.floors_of([run(theirs=30.0), run(theirs=18.0) | clouds], floors)
+    assert [bound["at_least"] for bound in made["ratios"]] == [6.0, 4.0]
+    with pytest.raises(gate.BadInput, match=r"with clouds: wanted overhead_ms\.p50 of ours, but the run has no such row"):
+        gate.floors_of([run(), run()], floors)
+    files = [tmp_path / name for name in ("quiet.json", "busy.json")]
+    for file, theirs in zip(files, (30.0, 18.0), strict=True):
+        file.write_text(json.dumps(run(theirs=theirs)))
+    bounds = tmp_path / "bounds.json"
+    bounds.write_text(json.dumps(BOUNDS | {"floors": BOUNDS}))
+    assert gate.main([*map(str, files), "--bounds", str(bounds), "--write-floors"]) == 2, "the busy one misses the target of ten"
+    assert json.loads(bounds.read_text())["floors"]["ratios"][0]["at_least"] == 6.0
+    assert capsys.readouterr().err == ("gate: 30 Hz, 1242x375: wanted overhead_ms.p50 at least 10 times as good as tutorial_default, "
+                                       "got 9.00 (18.00 over 2.00 ms)\n")
 
 
 def test_a_little_worse_than_each_floor_breaks_each():
     floors = floors_of_the_repository()
     for bound in floors["ratios"]:
-        found = published()
+        found = page()
         ours, theirs = (gate.row_of(found, bound, who) for who in ("ours", bound["than"]))
         figure, part = bound["figure"].split(".")
         ours[figure][part] = 1.01 * theirs[figure][part] / bound["at_least"]
@@ -214,7 +223,7 @@ def test_a_little_worse_than_each_floor_breaks_each():
                    for said in gate.broken(found, floors)), bound
     for count in ("drops", "missed"):
         for bound in floors[count]:
-            found = published()
+            found = page()
             gate.row_of(found, bound, "ours")[count] = 1
             assert len(gate.broken(found, floors)) == 1, bound
 
@@ -234,7 +243,7 @@ def test_written_floors_hold_for_their_run_and_are_broken_by_half_of_it(tmp_path
     for each in before["floors"]["ratios"]:
         each["at_least"] = 99.0 if not each.get("kept") else each["at_least"]
     bounds_file.write_text(json.dumps(before))
-    run_file.write_text(json.dumps(found := published()))
+    run_file.write_text(json.dumps(found := page()))
     assert gate.main([str(run_file), "--bounds", str(bounds_file)]) == 3, "nobody is 99 times as good"
     capsys.readouterr()
     assert gate.main([str(run_file), "--bounds", str(bounds_file), "--write-floors"]) in (0, 2), "no floor is broken"
@@ -252,7 +261,7 @@ def test_written_floors_hold_for_their_run_and_are_broken_by_half_of_it(tmp_path
 
 
 def test_floors_are_two_thirds_and_one_line_each(tmp_path):
-    floors = gate.floors_of(run(ours=2.0, theirs=31.0), BOUNDS)
+    floors = gate.floors_of([run(ours=2.0, theirs=31.0)], BOUNDS)
     assert floors == BOUNDS | {"ratios": [BOUNDS["ratios"][0] | {"at_least": 10.0}]}
     bounds = BOUNDS | {"floors": floors}
     assert json.loads(gate.as_text(bounds)) == bounds
