@@ -9,9 +9,11 @@ everything it says: a frame's latency is the time from its image's stamp to the 
 drop. A latency that rises may be the machine's: the camera's process measures, while the camera is silent, how long a fixed piece of work
 takes, the yardstick. In every second minute a silence is a driver that restarts: its publishers are gone, and others come in their place.
 
-RSS, CPU seconds, threads and file descriptors are the node's own, read once a second. The rise of RSS is that from the first to the last
-tenth after the warm-up; its slope is the median of the slopes between any two moments of that time (Theil and Sen), which no jump moves. In
-ten minutes one step of an image's buffer is megabytes an hour: less than half an hour is judged by the rise alone.
+RSS, CPU seconds, threads and file descriptors are the node's own, read once a second; what its malloc has given out and not got back
+(`given_out_mb`) is what it says on /diagnostics: a node takes some memory ahead, and what leaks into that would not be seen in RSS. The
+rise of either is that from the first to the last tenth after the warm-up; its slope is the median of the slopes between any two moments of
+that time (Theil and Sen), which no jump moves. In ten minutes one step of an image's buffer is megabytes an hour: less than half an hour is
+judged by the rise alone.
 
 Then a second node is taken through configure, activate, deactivate and cleanup by its lifecycle services, --cycles times; in each cycle it
 must answer an image.
@@ -63,7 +65,7 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
             # Only when a depth has just come: another one that came while we looked would seem late.
             if time.monotonic() - last_look > (1.0 if len(observer.depth_stamps) > before else 1.5) * min(1.0, minute_s / 10):
                 last_look = time.monotonic()
-                seen.append(looked_at(drive.node.pid) | {"at_ns": time.time_ns()})
+                seen.append(looked_at(drive.node.pid) | {"given_out_mb": drive.given_out_mb, "at_ns": time.time_ns()})
                 told.add("".join(letter for letter in observer.message if not letter.isdigit()))
                 minute, share = divmod((last_look - begun) / minute_s, 1)
                 if changes < len(CHANGES) * int(minute) + sum(share > at for at in CHANGES):
@@ -143,7 +145,8 @@ def sentences(made: dict[str, Any]) -> list[str]:
         lines.append("minute   sent  unanswered  rate Hz  latency p50/p99 ms  yardstick ms  CPU s  RSS MB")
         lines += ["{minute:6d} {sent:6d} {unanswered:11d} {rate_hz:8.2f} {latency_ms_p50:11.2f} /{latency_ms_p99:6.2f} {yardstick_ms:13.2f}"
                   " {cpu_s:6.1f} {rss_mb:7.1f}".format(**row) for row in made["results"]]
-        lines.append("{unanswered} of {sent} images without an answer; RSS {rss_rise_mb:+.2f} MB, {rss_mb_per_h:+.2f} MB/h; p99 "
+        lines.append("{unanswered} of {sent} images without an answer; RSS {rss_rise_mb:+.2f} MB, {rss_mb_per_h:+.2f} MB/h; "
+                     "given out {given_out_rise_mb:+.2f} MB, {given_out_mb_per_h:+.2f} MB/h; p99 "
                      "{p99_ms_begin:.2f} ms at the beginning, {p99_ms_end:.2f} ms at the end (the yardstick {yardstick_ms_begin:.2f} and "
                      "{yardstick_ms_end:.2f} ms); {cpu_share:.2f} of a core; {restarts} restarts of a driver".format(**run))
         lines.append(made["memory"])

@@ -85,6 +85,11 @@ class Drive:
         if not future.result().success:
             raise SystemExit(f"{transition} was refused: {self.observer.message}")
 
+    @property
+    def given_out_mb(self) -> float:
+        """What the node's malloc has given out and not got back, as it last said on /diagnostics; NaN where it does not know."""
+        return float(self.observer.status.get("given_out_mb", "nan"))
+
     def end(self) -> dict[str, int]:
         """Ends both; their exit codes."""
         codes = {}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def slope(x: np.ndarray, y: np.ndarray, *, most: int = 400) -> float:
+def slope(x: np.ndarray, y: np.ndarray, *, most: int = 1000) -> float:
     """The median slope between any two of (N,) points, of at most so many of them (Theil 1950, Sen 1968); NaN of fewer than two."""
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int)) if len(x) > 1 else np.zeros(0, int)
     if len(chosen) < 2:
@@ -57,8 +57,9 @@ def of_process(seen: list[dict[str, float]], *, warm_ns: int) -> dict[str, Any]:
     first, last = seen[0], seen[-1]
     later = [row for row in seen if row["at_ns"] >= warm_ns]
     hours = np.array([row["at_ns"] for row in later]) / 3.6e12
-    memory = {name: np.array([row[f"{name}_mb"] for row in later]) for name in ("rss", "anon")}
-    return {"rss_rise_mb": rise(memory["rss"]), **{f"{name}_mb_per_h": round(slope(hours, mb), 3) for name, mb in memory.items()},
+    memory = {name: np.array([row[f"{name}_mb"] for row in later]) for name in ("rss", "anon", "given_out")}
+    return {**{f"{name}_rise_mb": rise(memory[name]) for name in ("rss", "given_out")},
+            **{f"{name}_mb_per_h": round(slope(hours, mb), 3) for name, mb in memory.items()},
             "cpu_share": round((last["cpu_s"] - first["cpu_s"]) / ((last["at_ns"] - first["at_ns"]) * 1e-9), 3),
             "threads": [first["threads"], last["threads"]], "files": [first["files"], last["files"]]}
 

@@ -22,13 +22,16 @@ def of_run(summary: dict[str, Any]) -> Verdict:
     wanted: Verdict = {
         "no drops": summary["unanswered"] == 0,
         f"RSS rises by less than {MOST_RISE_MB:g} MB after the warm-up": below(summary["rss_rise_mb"], MOST_RISE_MB, enough=ends),
+        f"what malloc has given out rises by less than {MOST_RISE_MB:g} MB after the warm-up":
+            below(summary["given_out_rise_mb"], MOST_RISE_MB, enough=ends),
         "p99 at the end within 10 % of the beginning":
             below(summary["p99_ms_end"], MOST_P99_RATIO * summary["p99_ms_begin"], enough=ends, or_equal=True),
         "every change was taken": summary["changes_taken"] == summary["changes"],
         "no thread or file left open": all(summary[name][1] <= summary[name][0] for name in ("threads", "files")),
     }
     if has_slope(summary):
-        wanted[f"RSS grows by less than {MOST_MB_PER_H:g} MB/h"] = below(summary["rss_mb_per_h"], MOST_MB_PER_H, enough=ends)
+        for what, name in (("RSS", "rss"), ("what malloc has given out", "given_out")):
+            wanted[f"{what} grows by less than {MOST_MB_PER_H:g} MB/h"] = below(summary[f"{name}_mb_per_h"], MOST_MB_PER_H, enough=ends)
     return wanted
 
 

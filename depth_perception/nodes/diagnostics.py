@@ -11,6 +11,7 @@ import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from depth_perception.memory import given_out_mb
 from depth_perception.nodes import encode, health
 from depth_perception.nodes.beside import Beside
 from depth_perception.nodes.inputs import Inputs
@@ -55,6 +56,8 @@ class Diagnostics:
             "scale_inliers": worker.scale.inliers,
             "rss_mb": f"{psutil.Process().memory_info().rss / 1e6:.1f}",
         }
+        if (given_out := given_out_mb()) is not None:
+            values["given_out_mb"] = f"{given_out:.2f}"
         if worker.recent_ms:
             values |= {"latency_ms_p50": f"{worker.latency_ms:.2f}", "latency_ms_max": f"{max(worker.recent_ms):.2f}"}
         for sentence, count in now.skipped.most_common(5):

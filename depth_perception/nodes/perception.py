@@ -11,7 +11,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_perception.frame import BadInput
-from depth_perception.memory import return_freed_memory, spare_the_collector
+from depth_perception.memory import return_freed_memory, spare_the_collector, take_ahead
 from depth_perception.nodes import markings_beside, objects_beside, optional, parameters, services
 from depth_perception.nodes.beside import Beside
 from depth_perception.nodes.diagnostics import Diagnostics
@@ -196,6 +196,7 @@ class Perception(LifecycleNode):
             loaded["depth"] = Networks.load(config, names, path=config.model, progress=self._building)
         for kind in (kind for kind in BESIDE if kind in runs):
             loaded[kind] = Networks.load(config, kind=kind, path=self._configs[kind].model, progress=self._building)
+        take_ahead()
         return loaded
 
     def made_beside(self, loaded: dict[str, Networks]) -> dict[str, Callable[[], None]]:

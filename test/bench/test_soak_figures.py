@@ -40,10 +40,11 @@ def test_an_image_without_a_depth_counts_in_its_own_minute():
 
 
 def test_a_process_is_judged_after_its_warm_up():
-    seen = [{"at_ns": at * 60 * SECOND, "cpu_s": 30.0 * at, "rss_mb": 200.0 + max(at, 10), "anon_mb": 90.0, "threads": 16 + (at > 30),
-             "files": 28} for at in range(61)]
+    seen = [{"at_ns": at * 60 * SECOND, "cpu_s": 30.0 * at, "rss_mb": 200.0 + max(at, 10), "anon_mb": 90.0,
+             "given_out_mb": 60.0 + at / 2, "threads": 16 + (at > 30), "files": 28} for at in range(61)]
     assert soak_figures.of_process(seen, warm_ns=10 * 60 * SECOND) == {
-        "rss_rise_mb": 45.0, "rss_mb_per_h": 60.0, "anon_mb_per_h": 0.0, "cpu_share": 0.5, "threads": [16, 17], "files": [28, 28]}
+        "rss_rise_mb": 45.0, "rss_mb_per_h": 60.0, "anon_mb_per_h": 0.0, "given_out_rise_mb": 22.5, "given_out_mb_per_h": 30.0,
+        "cpu_share": 0.5, "threads": [16, 17], "files": [28, 28]}
     assert soak_figures.memory_over_time(seen, begun_ns=0, most=3) == [[0.0, 210.0, 90.0], [1800.0, 230.0, 90.0], [3600.0, 260.0, 90.0]]
 
 

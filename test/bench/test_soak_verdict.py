@@ -8,7 +8,8 @@ from bench import soak, soak_figures, soak_verdict
 SECOND = 10**9
 RISE, SLOPE = "RSS rises by less than 8 MB after the warm-up", "RSS grows by less than 1 MB/h"
 P99 = "p99 at the end within 10 % of the beginning"
-GOOD = {"minutes": 60, "hours": 1.0, "warm_up_minutes": 6, "unanswered": 0, "rss_rise_mb": 0.6, "rss_mb_per_h": 0.4, "p99_ms_begin": 10.0,
+GOOD = {"minutes": 60, "hours": 1.0, "warm_up_minutes": 6, "unanswered": 0, "rss_rise_mb": 0.6, "rss_mb_per_h": 0.4,
+        "given_out_rise_mb": 0.5, "given_out_mb_per_h": -0.1, "p99_ms_begin": 10.0,
         "p99_ms_end": 10.9, "changes": 4, "changes_taken": 4, "threads": [16, 16], "files": [28, 27]}
 CYCLED = "RSS rises by less than 8 MB in the cycles after the warm-up"
 
@@ -17,15 +18,16 @@ def test_what_was_wanted_is_judged():
     assert all(soak_verdict.of_run(GOOD).values())
     nan = float("nan")
     for bad in ({"unanswered": 1}, {"rss_mb_per_h": 1.0}, {"rss_mb_per_h": nan}, {"rss_rise_mb": 8.0}, {"rss_rise_mb": nan},
+                {"given_out_mb_per_h": 1.0}, {"given_out_mb_per_h": nan}, {"given_out_rise_mb": 8.0},
                 {"p99_ms_end": 11.1}, {"p99_ms_end": nan}, {"changes_taken": 3}, {"threads": [16, 17]}, {"files": [28, 29]}):
         assert [name for name, held in soak_verdict.of_run(GOOD | bad).items() if held is not True] != [], bad
         assert list(soak_verdict.of_run(GOOD | bad).values()).count(False) == 1, bad
 
 
-def ran(minutes, rss_mb):
+def ran(minutes, rss_mb, given_out_mb=lambda at: 60.0):
     """The summary of a run whose memory is this function of the second."""
-    seen = [{"at_ns": at * SECOND, "cpu_s": 0.3 * at, "rss_mb": rss_mb(at), "anon_mb": 90.0, "threads": 16, "files": 28}
-            for at in range(60 * minutes)]
+    seen = [{"at_ns": at * SECOND, "cpu_s": 0.3 * at, "rss_mb": rss_mb(at), "anon_mb": 90.0, "given_out_mb": given_out_mb(at),
+             "threads": 16, "files": 28} for at in range(60 * minutes)]
     warm = soak_figures.warmed_up(minutes)
     return GOOD | {"minutes": minutes, "hours": minutes / 60, "warm_up_minutes": warm} | soak_figures.of_process(
         seen, warm_ns=60 * warm * SECOND)
@@ -48,6 +50,13 @@ def test_in_less_than_half_an_hour_a_step_of_a_buffer_holds_and_the_slope_is_not
     creeps = ran(30, lambda at: 260.0 + 2.0 * at / 3600)  # 0.9 MB, but on and on
     assert soak_verdict.of_run(creeps)[RISE] is True and soak_verdict.of_run(creeps)[SLOPE] is False
     assert soak_verdict.memory_judged_by(creeps) == "RSS is judged by its rise and by its slope"
+
+
+def test_a_leak_into_what_was_taken_ahead_does_not_hold():
+    verdict = soak_verdict.of_run(ran(60, lambda at: 280.0, lambda at: 60.0 + 3.0 * at / 3600 + at % 7))
+    assert verdict[RISE] is True and verdict[SLOPE] is True
+    assert verdict["what malloc has given out grows by less than 1 MB/h"] is False
+    assert all(soak_verdict.of_run(ran(60, lambda at: 280.0, lambda at: 60.0 + at % 7)).values())
 
 
 @pytest.mark.parametrize("minutes", [1, 2])
