@@ -19,6 +19,9 @@ from depth_perception.geometry.pose import FrameTree
 _JUMP_NS = 1_000_000_000
 _LATE_NS = 200_000_000
 _MOST_WAITING = 32
+# Scans that wait for an image that is logged late: ten at least, and those of the last second of the log, as ten of a LiDAR at 10 Hz are.
+# So many at most, should nothing in a bag know the time.
+_FEWEST_SCANS, _MOST_SCANS, _SCANS_NS = 10, 256, 1_000_000_000
 _MOST_SENTENCES = 100
 
 
@@ -27,7 +30,7 @@ class FrameReader:
 
     Args:
         bag_path: rosbag2 directory, .mcap or .db3.
-        image_topic, info_topic, points_topic: see `guess_topics`.
+        image_topic, info_topic, points_topic: see `guess_topics`. scans: False looks for no LiDAR, and reads none.
         calibration: YAML file (see `decode.read_calibration`) instead of CameraInfo and TF.
         pairing: "latest" as when driving (see `decode.Pairing`); "nearest" in time, before or after, for training and scoring.
         max_delay_ns: largest distance in time between an image and its scan, nanoseconds.
@@ -47,12 +50,13 @@ class FrameReader:
     def __init__(self, bag_path: str | Path, *, image_topic: str | None = None, info_topic: str | None = None,
                  points_topic: str | None = None, calibration: str | Path | None = None,
                  pairing: Literal["latest", "nearest"] = "latest", max_delay_ns: int = 150_000_000, base_frame: str | None = None,
-                 scan_offset_s: float = 0.0) -> None:
+                 scan_offset_s: float = 0.0, scans: bool = True) -> None:
         if pairing not in ("latest", "nearest"):
             raise BadInput(f"pairing: wanted latest or nearest, got {pairing!r}")
         self._offset_ns = decode.scan_offset_ns(scan_offset_s)
         self.bag = Bag(bag_path)
-        self.topics = guess_topics(self.bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic)
+        self.topics = guess_topics(self.bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic,
+                                   needs_info=calibration is None, needs_points=scans)
         self.skipped: Counter[str] = Counter()
         self.numbers: dict[int, int] = {}
         self.logged_ns: dict[int, int] = {}
@@ -94,7 +98,7 @@ class FrameReader:
             try:
                 message = self.bag.decode(type_name, raw)
                 if topic == self.topics.points:
-                    pairs.add(decode.scan(message, offset_ns=self._offset_ns))
+                    pairs.add(decode.scan(message, offset_ns=self._offset_ns), log_ns)
                 elif topic == self.topics.camera_info:
                     seen = decode.camera_key(message)
                     if seen != info_seen:  # the map of a Rectifier is costly; a camera's info hardly ever changes
@@ -193,7 +197,10 @@ class _Latest:
     def __init__(self, max_delay_ns: int) -> None:
         self._pairing = decode.Pairing(max_delay_ns)
         self._ready: deque[Frame] = deque()
-        self.add, self.reset = self._pairing.add, self._pairing.reset
+        self.reset = self._pairing.reset
+
+    def add(self, scan: Scan, log_ns: int) -> None:
+        self._pairing.add(scan)
 
     def put(self, frame: Frame, log_ns: int) -> None:
         self._ready.append(_with_scan(frame, self._pairing.newest_before(frame.stamp_ns)))
@@ -211,11 +218,13 @@ class _Nearest:
 
     def __init__(self, max_delay_ns: int, lateness_ns: int = 0) -> None:
         self._max_delay_ns, self._late_ns = max_delay_ns, _LATE_NS + lateness_ns
-        self._scans: deque[Scan] = deque(maxlen=10)
+        self._scans: deque[tuple[Scan, int]] = deque(maxlen=_MOST_SCANS)
         self._waiting: deque[tuple[Frame, int]] = deque()
 
-    def add(self, scan: Scan) -> None:
-        self._scans.append(scan)
+    def add(self, scan: Scan, log_ns: int) -> None:
+        self._scans.append((scan, log_ns))
+        while len(self._scans) > _FEWEST_SCANS and self._scans[0][1] < log_ns - _SCANS_NS:
+            self._scans.popleft()
 
     def reset(self) -> None:
         self._scans.clear()
@@ -224,7 +233,7 @@ class _Nearest:
         self._waiting.append((frame, log_ns))
 
     def ready(self, log_ns: int) -> Iterator[Frame]:
-        newest = max((scan.stamp_ns for scan in self._scans), default=-1)
+        newest = max((scan.stamp_ns for scan, _ in self._scans), default=-1)
         while self._waiting:
             frame, put_ns = self._waiting[0]
             if newest < frame.stamp_ns and log_ns <= put_ns + self._max_delay_ns + self._late_ns and len(self._waiting) <= _MOST_WAITING:
@@ -237,5 +246,5 @@ class _Nearest:
 
     def _leave(self) -> Frame:
         frame, _ = self._waiting.popleft()
-        nearest = min(self._scans, key=lambda scan: abs(scan.stamp_ns - frame.stamp_ns), default=None)
+        nearest = min((scan for scan, _ in self._scans), key=lambda scan: abs(scan.stamp_ns - frame.stamp_ns), default=None)
         return _with_scan(frame, nearest if nearest is not None and abs(nearest.stamp_ns - frame.stamp_ns) <= self._max_delay_ns else None)

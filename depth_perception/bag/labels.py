@@ -142,7 +142,7 @@ class _ToBody:
         for child in _children(self._bag, frame):
             T_child_base = np.eye(4) if child == self._base else self._tree.between(child, self._base)
             if T_child_base is not None:
-                return poses.find(self._bag, f"{frame}:{child}"), T_child_base
+                return poses.find(self._bag, f"{frame}:{child}", whose="labels"), T_child_base
         raise BadInput(f"labels: {self._tree.gap(self._base, frame) or f'TF does not connect {self._base} with {frame}'}")
 
 

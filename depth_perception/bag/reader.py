@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import tempfile
 from collections.abc import Collection, Iterator
@@ -22,6 +23,7 @@ _STORAGES = (".mcap", ".db3")
 _PACKED = (".zstd", ".zst", ".lz4")
 _ZSTD_MAGIC, _LZ4_MAGIC = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _MOST_SENTENCES = 20
+Message = tuple[str, str, int, bytes]  # topic, type name, log time in ns, CDR bytes
 
 
 class Bag:
@@ -66,11 +68,25 @@ class Bag:
         self.start_ns = min(file.start_ns for file in files)
         self.end_ns = max(file.end_ns for file in files)
 
-    def messages(self, topics: Collection[str] | None = None, start_ns: int | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        """(topic, type name, log time in ns, CDR bytes) in the order of log time; all topics when None."""
-        for file in self._files:
-            if start_ns is None or file.end_ns >= start_ns:
-                yield from file.messages(topics, start_ns)
+    def messages(self, topics: Collection[str] | None = None, start_ns: int | None = None) -> Iterator[Message]:
+        """(topic, type name, log time in ns, CDR bytes) in the order of log time, also of files that were recorded side by side; all topics
+        when None. Only files that overlap in time are open together, and of each just its next message is held."""
+        waiting = [file for file in self._files if start_ns is None or file.end_ns >= start_ns]
+        heads: list[tuple[int, int, Message, Iterator[Message]]] = []  # by log time; at one moment the file that began first comes first
+        place = 0
+        while heads or place < len(waiting):
+            if place < len(waiting) and (not heads or waiting[place].start_ns < heads[0][0]):
+                rest = waiting[place].messages(topics, start_ns)
+                if (message := next(rest, None)) is not None:
+                    heapq.heappush(heads, (message[2], place, message, rest))
+                place += 1
+                continue
+            _, of, message, rest = heads[0]
+            yield message
+            if (message := next(rest, None)) is not None:
+                heapq.heapreplace(heads, (message[2], of, message, rest))
+            else:
+                heapq.heappop(heads)
 
     def decode(self, type_name: str, raw: bytes) -> Any:
         """CDR bytes -> message, as the bag itself defines the type, else as ROS 2 Jazzy does. Raises BadInput."""
@@ -114,11 +130,11 @@ class Bag:
         if not self.path.exists():
             raise BadInput(f"{self.path}: wanted a bag, but nothing is there")
         if self.path.is_file():
-            if not _is_storage(self.path):
+            if not is_storage(self.path):
                 hint = " (a ROS 1 bag: convert it with rosbags-convert)" if self.path.suffix == ".bag" else ""
                 raise BadInput(f"{self.path}: wanted a rosbag2 directory, an .mcap or a .db3 file{hint}")
             return [self.path]
-        files = sorted((file for file in self.path.iterdir() if _is_storage(file) and file.is_file()), key=_natural)
+        files = sorted((file for file in self.path.iterdir() if is_storage(file) and file.is_file()), key=_natural)
         # A file that was decompressed beside its packed form is one recording, not two.
         files = [file for file in files if not (file.suffix in _PACKED and file.with_suffix("") in files)]
         for name in self._listed():
@@ -206,7 +222,7 @@ class _File:
         for sentence in scan.skipped:
             self._say(sentence)
 
-    def messages(self, topics: Collection[str] | None, start_ns: int | None) -> Iterator[tuple[str, str, int, bytes]]:
+    def messages(self, topics: Collection[str] | None, start_ns: int | None) -> Iterator[Message]:
         after = start_ns
         if self._is_indexed:
             try:
@@ -245,7 +261,8 @@ def _copy(source: IO[bytes], out: IO[bytes]) -> None:
         out.write(block)
 
 
-def _is_storage(file: Path) -> bool:
+def is_storage(file: Path) -> bool:
+    """Whether a file is a bag's, plain or compressed, by its name."""
     return (file.with_suffix("") if file.suffix in _PACKED else file).suffix in _STORAGES
 
 

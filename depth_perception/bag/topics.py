@@ -24,11 +24,13 @@ class Topics:
     points: str | None = None
 
 
-def guess_topics(bag: Bag, *, image_topic: str | None = None, info_topic: str | None = None, points_topic: str | None = None) -> Topics:
+def guess_topics(bag: Bag, *, image_topic: str | None = None, info_topic: str | None = None, points_topic: str | None = None,
+                 needs_info: bool = True, needs_points: bool = True) -> Topics:
     """The given topics, and for the others the only candidate.
 
     No candidates are topics below /truth, outputs of this package, depth images, and the compressed twin of a raw image.
-    The CameraInfo is the one beside the image, else the only one. Raises BadInput when a given topic is not there, when
+    The CameraInfo is the one beside the image, else the only one. needs_info: False, where a calibration is given, takes none of several;
+    needs_points: False, where images are all that is wanted, looks for no clouds. Raises BadInput when a given topic is not there, when
     several could be meant (naming the option that tells), or when there is no camera image.
     """
     image = image_topic and _given(bag, image_topic, "--image-topic", (IMAGE, COMPRESSED))
@@ -38,7 +40,8 @@ def guess_topics(bag: Bag, *, image_topic: str | None = None, info_topic: str | 
         raise BadInput(f"{bag.path}: no camera topic among {listing}")
     info = info_topic and _given(bag, info_topic, "--info-topic", (CAMERA_INFO,))
     points = points_topic and _given(bag, points_topic, "--points-topic", (POINT_CLOUD,))
-    return Topics(image, info or _info_of(bag, image), points or _only(clouds(bag), "point clouds", "--points-topic", bag))
+    info = info or info_beside(bag, image) or _only(_of_type(bag, CAMERA_INFO), "camera infos", "--info-topic", bag, needed=needs_info)
+    return Topics(image, info, points or (_only(clouds(bag), "point clouds", "--points-topic", bag) if needs_points else None))
 
 
 def _given(bag: Bag, topic: str, option: str, types: tuple[str, ...]) -> str:
@@ -49,8 +52,10 @@ def _given(bag: Bag, topic: str, option: str, types: tuple[str, ...]) -> str:
     return topic
 
 
-def _only(candidates: list[str], what: str, option: str, bag: Bag) -> str | None:
+def _only(candidates: list[str], what: str, option: str, bag: Bag, *, needed: bool = True) -> str | None:
     if len(candidates) > 1:
+        if not needed:
+            return None
         raise BadInput(f"{bag.path}: several {what}: {', '.join(candidates)}; say which with {option}")
     return candidates[0] if candidates else None
 
@@ -81,10 +86,6 @@ def _is_depth(bag: Bag, topic: str) -> bool:
             return False
         return "compressedDepth" in message.format if type_name == COMPRESSED else message.encoding in _DEPTH_ENCODINGS
     return False
-
-
-def _info_of(bag: Bag, image: str) -> str | None:
-    return info_beside(bag, image) or _only(_of_type(bag, CAMERA_INFO), "camera infos", "--info-topic", bag)
 
 
 def info_beside(bag: Bag, image: str) -> str | None:

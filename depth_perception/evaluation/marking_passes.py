@@ -51,7 +51,7 @@ class Sources:
 
     def of(self, path: str | Path) -> tuple[bag_poses.Poses, str]:
         """A bag's poses and the name of their frame; BadInput when it has none, or they do not say."""
-        known = bag_poses.find(bags.Bag(path), self.poses)
+        known = bag_poses.find(bags.Bag(path), self.poses, whose="poses", option="--poses")
         name = self.frame if self.frame is not None else known.world
         if not name:
             raise BadInput(f"--frame: wanted the name of the frame that the poses of {path} are in, {known.source} does not say")

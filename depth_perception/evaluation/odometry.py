@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from depth_perception.bag.poses import GAP_NS
 from depth_perception.evaluation.reference import Reference
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import pose
@@ -39,7 +40,8 @@ def score(
     else:
         truth, inside = reference.at(stamps)
     if inside.sum() < 2:
-        raise BadInput(f"reference {reference.source}: its time does not overlap with the images'")
+        raise BadInput(f"reference {reference.source}: its time does not overlap with the images', or its poses are more than "
+                       f"{GAP_NS / 1e9:g} s apart")
     estimate, truth = estimate[inside], truth[inside]
     if align:
         ratio = metrics.path_lengths(truth)[-1] / max(metrics.path_lengths(estimate)[-1], 1e-9)

@@ -154,7 +154,7 @@ def _motion(findings: dict[str, Any], reader: FrameReader, topics: dict[str, tim
 def _poses(bag: Bag, odometry: str | None) -> poses.Poses | None:
     """The poses that were named, else the bag's only ones, else None."""
     try:
-        return poses.find(bag, odometry)
+        return poses.find(bag, odometry, whose="odometry", option="--odometry")
     except BadInput:
         if odometry is not None:
             raise

@@ -25,33 +25,33 @@ class SampleConfig:
     process of several then keeps only the stretches of its places in memory; without it, each keeps everything.
     """
 
-    storage_height: int = 176
-    max_points: int = 20000
-    max_gap_s: float = 0.35
+    storage_height: int = ranged(176, 16, 4096)  # type: ignore[assignment]
+    max_points: int = ranged(20000, 1, 1e9)  # type: ignore[assignment]
+    max_gap_s: float = ranged(0.35, 0.001, 60)
     leave_end: float = ranged(0.0, 0, 0.9)
     min_motion_m: float = ranged(0.05, 0, 10)
     min_flow_px: float = ranged(0.25, 0, 100)
     min_contrast: float = ranged(3.0, 0, 128)
-    zoom: float = 0.6
-    zoom_share: float = 0.5
-    full_zoom: float = 0.92
-    aspect: float = 0.06
-    flip: float = 0.5
-    colour: float = 0.8
-    pair_colour: float = 0.3
-    brightness: float = 0.25
-    contrast: float = 0.3
-    gamma: float = 0.3
-    saturation: float = 0.6
-    hue_deg: float = 25.0
-    cast: float = 0.12
-    grey: float = 0.1
-    exposure: float = 0.04
-    light: float = 0.5
-    light_share: float = 0.4
-    blur: float = 0.3
-    noise: float = 8.0
-    noise_share: float = 0.4
+    zoom: float = ranged(0.6, 0.05, 1)
+    zoom_share: float = ranged(0.5, 0, 1)
+    full_zoom: float = ranged(0.92, 0.05, 1)
+    aspect: float = ranged(0.06, 0, 1)
+    flip: float = ranged(0.5, 0, 1)
+    colour: float = ranged(0.8, 0, 1)
+    pair_colour: float = ranged(0.3, 0, 1)
+    brightness: float = ranged(0.25, 0, 3)
+    contrast: float = ranged(0.3, 0, 3)
+    gamma: float = ranged(0.3, 0, 3)
+    saturation: float = ranged(0.6, 0, 3)
+    hue_deg: float = ranged(25.0, 0, 180)
+    cast: float = ranged(0.12, 0, 3)
+    grey: float = ranged(0.1, 0, 1)
+    exposure: float = ranged(0.04, 0, 3)
+    light: float = ranged(0.5, 0, 3)
+    light_share: float = ranged(0.4, 0, 1)
+    blur: float = ranged(0.3, 0, 1)
+    noise: float = ranged(8.0, 0, 255)
+    noise_share: float = ranged(0.4, 0, 1)
     views: int = ranged(0, 0, 1e6)  # type: ignore[assignment]
     by_stretch: bool = False
 

@@ -18,6 +18,9 @@ from depth_perception.samples.config import SampleConfig
 # A lens outside of these is no rectified pinhole camera, but a calibration with a wrong unit or a slipped decimal.
 _FIELD_OF_VIEW_DEG = (3.0, 170.0)
 _SQUARE = 2.0
+# How far K may differ from image to image, as a share of the focal length: a tenth of a pixel of what is stored, as figures that were
+# rounded do. A lens that zooms is another camera.
+_SAME_K = 1e-3
 _UNKNOWN = np.full((4, 4), np.nan)
 _MOST_WAITING = 32  # pairs of images whose motion is being measured: this much memory, whatever the length of a drive
 
@@ -138,12 +141,15 @@ class Drives:
                 height, width = frame.image.shape[:2]
                 h = min(height, self.config.storage_height)
                 w = round(width * h / height)
+                K = camera.resize_K(frame.calibration.K, from_size=(height, width), to_size=(h, w))
                 if drive is None:
                     _check_lens(frame.calibration, name)
-                    K = camera.resize_K(frame.calibration.K, from_size=(height, width), to_size=(h, w))
                     drive = Drive(name, K, motions=[_UNKNOWN], travelled_m=[np.nan], flows_px=[np.nan])
                 elif drive.images[0].shape[:2] != (h, w):
                     raise BadInput(f"{name}: wanted one image size in a drive, got {drive.images[0].shape[:2]} and then {(h, w)} (scaled)")
+                elif np.abs(K - drive.K).max() > _SAME_K * drive.K[0, 0]:
+                    raise BadInput(f"{name}: wanted one K in a drive, got {_lens(drive.K)} and then {_lens(K)} (scaled); give the one "
+                                   "that is right with --calibration")
                 image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_AREA)
                 grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
                 if drive.images:
@@ -166,7 +172,8 @@ class Drives:
 
     def _windows(self, drive: Drive) -> tuple[list[int], Counter[str]]:
         """The middle frames of the drive's windows, and why others are none."""
-        close = np.diff(drive.stamps) < self.config.max_gap_s * 1e9
+        steps = np.diff(drive.stamps)
+        close = (steps > 0) & (steps < self.config.max_gap_s * 1e9)  # a clock can jump back
         shows = [image.mean(2).std() >= self.config.min_contrast for image in drive.images]
         windows, dropped = [], Counter[str]()
         for i in range(1, len(drive.images) - 1):
@@ -232,6 +239,10 @@ def _check_lens(calibration: Calibration, name: str) -> None:
                            f"wanted {least:g} to {most:g}, as a pinhole camera has")
     if not 1 / _SQUARE <= fx / fy <= _SQUARE:
         raise BadInput(f"{name}: K: wanted about the same focal length both ways, got fx={fx:g} fy={fy:g}")
+
+
+def _lens(K: np.ndarray) -> str:
+    return f"fx={K[0, 0]:g} fy={K[1, 1]:g} cx={K[0, 2]:g} cy={K[1, 2]:g}"
 
 
 def _points_in_view(frame: Frame, limit: int, rng: np.random.Generator) -> np.ndarray:

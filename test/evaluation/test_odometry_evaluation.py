@@ -5,7 +5,7 @@ import pytest
 
 from depth_perception.evaluation import odometry
 from depth_perception.evaluation.reference import Reference
-from depth_perception.frame import Calibration
+from depth_perception.frame import BadInput, Calibration
 from depth_perception.geometry import pose
 from depth_perception.geometry.pose import FrameTree
 from depth_perception.systems.odometry import T_BODY_OPTICAL, OdometryOutput
@@ -54,3 +54,15 @@ def test_steps_outside_the_reference_do_not_count():
     expected = odometry.nees_per_dof(first, known, CALIBRATION, FrameTree())
     assert odometry.nees_per_dof(outputs(), short, CALIBRATION, FrameTree()) == pytest.approx(expected)
     assert np.isnan(odometry.nees_per_dof(outputs(), Reference(known.poses, None, "camera", "kitti"), CALIBRATION, FrameTree()))
+
+
+def test_no_truth_is_invented_where_the_reference_has_a_gap():
+    known, steps = truth(), np.arange(COUNT + 1)
+    seen = (steps < 100) | (steps > 300)  # 20 s without a pose
+    gap = Reference(known.poses[seen], known.stamps_ns[seen], known.frame, known.source)
+    path = list(known.poses)
+    result = odometry.score((steps * TENTH).tolist(), path, gap, CALIBRATION, FrameTree())
+    assert result["frames"] == 200 and result["ate_m"] == pytest.approx(0.0, abs=1e-6)
+    far = Reference(known.poses[::50], known.stamps_ns[::50] + 1, known.frame, known.source)
+    with pytest.raises(BadInput, match=r"does not overlap with the images', or its poses are more than 2 s apart"):
+        odometry.score((steps * TENTH).tolist(), path, far, CALIBRATION, FrameTree())
