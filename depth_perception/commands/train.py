@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HELP = "learn a model from bags; ends by exporting it"
 EXAMPLE = "python -m depth_perception train depth --bag drive_1 drive_2 --out out/student --minutes 25"
 WRITES = {"out": "directory", "json": "file"}
+_LEANED = "the model, part of the way back to --init"  # by keep_init
 
 
 # What only some tasks take; a flag of another one is a mistake, and is not passed over.
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init-pose", metavar="DIR", help="start from the pose network of this model (any depth network)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--image-topic", nargs="+", default=[], metavar="TOPIC", help="the cameras to learn from, where a bag has several")
+    parser.add_argument("--info-topic", metavar="TOPIC", help="its CameraInfo (default: the one beside the images, else the only one)")
     parser.add_argument("--points-topic", metavar="TOPIC", help="the LiDAR (default: the only one)")
     parser.add_argument("--calibration", metavar="YAML", help="calibration file instead of CameraInfo and TF")
     parser.add_argument("--profile", action="store_true", help="measure where the time of a step goes instead of training")
@@ -61,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) not in (None, [], False):
             tasks = ", ".join(f"`train {task}`" for task, taken in TAKES.items() if name in taken)
             raise BadInput(f"--{name.replace('_', '-')}: is of {tasks}; `train {args.task}` does not take it")
+    if args.info_topic and len(args.image_topic) > 1:
+        raise BadInput(f"--info-topic: is of one camera, got {len(args.image_topic)} with --image-topic")
     if (args.task == "student") != (args.teacher is not None):
         raise BadInput(f"--teacher: `train student` needs a model directory, and nothing else takes one, got {args.teacher}")
     if args.task not in ("depth", "student") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -89,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         config = from_yaml(config, args.config)
     if args.network:
         config = dataclasses.replace(config, network=args.network)
-    options = {"topics": args.image_topic, "points_topic": args.points_topic, "calibration": args.calibration}
+    options = {"topics": args.image_topic, "info_topic": args.info_topic, "points_topic": args.points_topic,
+               "calibration": args.calibration}
     if args.profile:
         if args.teacher is not None:
             raise BadInput("--profile: measures `train depth`, got train student")
@@ -122,13 +127,14 @@ def tell(args: argparse.Namespace, history: History, exported: models.Model) -> 
 
     result = {"model": args.out, "steps": history.step, "minutes": history.elapsed_s / 60, "losses": history.mean(),
               "best": history.best, "last": history.scores[-1] if history.scores else None, "recoveries": history.recoveries,
-              "export": exported.lineage["export"]}
+              "export": exported.lineage["export"], **({"leaned": history.leaned} if history.leaned else {})}
     if args.json:
         write_atomically(Path(args.json), as_json(result))
     print(f"{args.out}: {history.step} steps in {history.elapsed_s / 60:.1f} min, "
           + ", ".join(f"{name} {value:.4f}" for name, value in history.mean().items()))
     if history.best:
-        print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1]))
+        print("held-out frames, weights of " + _scores(history.best) + "; the last weights, of " + _scores(history.scores[-1])
+              + (f"; {_LEANED}, of " + _scores(history.leaned) if history.leaned else ""))
 
 
 def _scores(scores: dict[str, float]) -> str:
@@ -143,8 +149,10 @@ def page(stage: Path, model: models.Model, history: History, command: str) -> No
     tables: dict[str, list[list[Any]]] = {}
     if history.scores:
         names = list(history.scores[0])
-        kept = {"kept" if row == history.best else "": row for row in (history.best, history.scores[-1]) if row is not None}
-        tables["Held-out frames"] = [["weights", *names], *([label or "last", *row.values()] for label, row in kept.items())]
+        best = "best" if history.leaned else "kept"
+        kept = {best if row == history.best else "last": row for row in (history.best, history.scores[-1]) if row is not None}
+        kept |= {_LEANED: history.leaned} if history.leaned else {}
+        tables["Held-out frames"] = [["weights", *names], *([label, *row.values()] for label, row in kept.items())]
     tables["Bags"] = [["bag", "sha256"], *([bag["name"], str(bag["sha256"])[:16]] for bag in lineage["bags"])]
     tables["Windows"] = [["", "count"], ["trained on", lineage["windows"]], ["held out", lineage["held_out"]],
                          *([f"left out: {reason}", count] for reason, count in lineage["dropped"].items())]

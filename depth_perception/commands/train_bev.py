@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     how: dict[str, Any] = {
         "budget": Budget(args.steps, args.minutes), "batch": args.batch, "seed": args.seed, "init": args.init, "depth": args.depth,
         "resume": args.resume, "command": args.command_line, "then": finish, "draw": drawn[args.task], "topics": args.image_topic,
-        "points_topic": args.points_topic, "calibration": args.calibration}
+        "info_topic": args.info_topic, "points_topic": args.points_topic, "calibration": args.calibration}
     if args.task == "contrast":
         config = contrast.Config()
         history = contrast.train(args.bag, out, config=from_yaml(config, args.config) if args.config else config, **how)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     history = markings.train(
         args.source, args.target, out, config=config, budget=markings.Budget(args.steps, args.minutes), batch=args.batch, seed=args.seed,
         init=args.init, resume=args.resume, command=args.command_line, palette=args.palette and read_palette(args.palette),
-        truth=args.mask_topic or TRUTH, image_topic=args.image_topic[0] if args.image_topic else None, calibration=args.calibration,
-        then=finish)
+        truth=args.mask_topic or TRUTH, image_topic=args.image_topic[0] if args.image_topic else None, info_topic=args.info_topic,
+        calibration=args.calibration, then=finish)
     tell(args, history, exported[0])
     return 0

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from depth_perception.bag import Bag, guess_topics
+from depth_perception.bag.topics import CAMERA_INFO
 from depth_perception.frame import BadInput
 from depth_perception.loop.parts import Truth
 from depth_perception.record import metadata
@@ -14,22 +15,25 @@ from depth_perception.record.mcap_file import Channel
 from depth_perception.record.split_bag import SplitBag
 
 GAP_S = 1.0  # what lies between what is learned from and what is scored: neighbours look alike
-_TF = {"tf2_msgs/msg/TFMessage", "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"}
+_TF = {"tf2_msgs/msg/TFMessage", CAMERA_INFO, "nav_msgs/msg/Odometry"}
 
 
 class NothingSaid(BadInput):
     """A stretch cannot judge, for nobody has said what is to be seen in it."""
 
 
-def hold_out(bag_path: str | Path, out: Path, *, share: float, image_topic: str | None = None, points_topic: str | None = None,
-             truth: Truth | None = None, truth_topic: str | None = None) -> Path:
+def hold_out(bag_path: str | Path, out: Path, *, share: float, image_topic: str | None = None, info_topic: str | None = None,
+             points_topic: str | None = None, calibrated: bool = False, scans: bool = True, truth: Truth | None = None,
+             truth_topic: str | None = None) -> Path:
     """Writes the last `share` of a bag's time, less GAP_S at its beginning, into the new bag `out`; whole or not at all.
 
     Camera, LiDAR, calibration, transforms and odometry; what is latched comes along from wherever it was said. truth: comes along from
-    `truth_topic`, and lies at its own topic then. NothingSaid when there is none.
+    `truth_topic`, and lies at its own topic then. NothingSaid when there is none. calibrated: by a file, so that no CameraInfo is needed;
+    scans: False where images are all that is needed.
     """
     bag = Bag(bag_path)
-    chosen = guess_topics(bag, image_topic=image_topic, points_topic=points_topic)
+    chosen = guess_topics(bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic, needs_info=not calibrated,
+                          needs_points=scans)
     told = labelled_topic(bag, truth, truth_topic) if truth is not None else ""
     duration = bag.end_ns - bag.start_ns
     begin = bag.end_ns - int(share * duration) + min(int(GAP_S * 1e9), int(0.1 * share * duration))
@@ -37,6 +41,8 @@ def hold_out(bag_path: str | Path, out: Path, *, share: float, image_topic: str 
     owed = bag.latched | {name for name in bag.topics if f"/{name}".endswith("/tf_static")}
     wanted = {name for name in (chosen.image, chosen.camera_info, chosen.points) if name}
     wanted |= {name for name, (kind, _) in bag.topics.items() if kind in _TF} | owed & set(bag.topics)
+    if chosen.camera_info:  # another camera's beside it, and nobody could tell any more whose is whose
+        wanted -= {name for name, (kind, _) in bag.topics.items() if kind == CAMERA_INFO and name != chosen.camera_info}
     if truth is not None:
         wanted = wanted - {truth.topic} | {told}
     partial = out.with_name(f".{out.name}")

@@ -19,7 +19,7 @@ class Plan:
         held_share: of each bag's time, its end, that is scored on.
         min_gain, tolerance: see `verdict`.
         most_held, most_versions: so many stretches and versions are kept.
-        image_topic, points_topic, calibration: as for `bag.FrameReader`.
+        image_topic, info_topic, points_topic, calibration: as for `bag.FrameReader`.
     """
 
     bags: dict[str, Any]
@@ -38,6 +38,7 @@ class Plan:
     most_held: int = 20
     most_versions: int = 5
     image_topic: str | None = None
+    info_topic: str | None = None
     points_topic: str | None = None
     calibration: str | None = None
     labels: str | None = None

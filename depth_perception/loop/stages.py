@@ -172,8 +172,8 @@ class Run:
 
     def _end_of(self, bag: str, out: Path) -> None:
         plan = self._plan
-        hold_out(bag, out, share=plan.held_share, image_topic=plan.image_topic, points_topic=plan.points_topic, truth=self._part.truth,
-                 truth_topic=plan.labels)
+        hold_out(bag, out, share=plan.held_share, image_topic=plan.image_topic, info_topic=plan.info_topic, points_topic=plan.points_topic,
+                 calibrated=plan.calibration is not None, scans=not self._part.by_source, truth=self._part.truth, truth_topic=plan.labels)
         if plan.calibration:
             shutil.copyfile(plan.calibration, _calibration(out))
 
@@ -192,7 +192,8 @@ class Run:
             words += ["--modality", *model.load(base).networks]
         if part.truth is not None and plan.labels:
             words += [part.truth.option, plan.labels]
-        for name in ("steps", "minutes", "teacher", "points_topic", "calibration", "image_topic", "palette"):
+        topics = ("image_topic", "info_topic", *(() if part.by_source else ("points_topic",)))  # such a part learns from images alone
+        for name in ("steps", "minutes", "teacher", *topics, "calibration", "palette"):
             value = getattr(plan, name)
             words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
         has_checkpoint = any(self._candidate.glob("checkpoint*"))
@@ -277,7 +278,7 @@ class Run:
         self._store.prune(self._plan.most_versions)
 
     def _topics(self) -> dict[str, Any]:
-        return {name: getattr(self._plan, name) for name in ("image_topic", "points_topic", "calibration")}
+        return {name: getattr(self._plan, name) for name in ("image_topic", "info_topic", "points_topic", "calibration")}
 
     def _relative(self, path: Path) -> str:
         return os.path.relpath(path, self._store.into)

@@ -15,7 +15,7 @@ from depth_perception.samples.bev_batches import BevBatches
 from depth_perception.samples.bev_frames import BevFrame, BevFrames
 from depth_perception.train import bev, pictures
 from depth_perception.train.fit import Budget, History, Validation, fit
-from depth_perception.train.identity import identity
+from depth_perception.train.identity import defaults, identity, read_by
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.stage import staged
@@ -63,10 +63,10 @@ def train(recipe: Recipe, bags: Sequence[str | Path], out: str | Path, *, config
     batches = BevBatches(frames.frames, layout, config.samples, batch=batch, seed=seed, **recipe.batches)
     origin = lineage(bags, command)
     options = {"--batch": batch, "--image-topic": list(topics), "--init": bev.weights_of(init), "--depth": bev.weights_of(depth),
-               **{f"--{name.replace('_', '-')}": value for name, value in reading.items()}, **recipe.identity}
+               **read_by(reading), **recipe.identity}
     history = fit(
         networks, lambda step, data: recipe.terms(networks, data, config), batches, out=out, budget=budget, config=config.fit, seed=seed,
-        resume=resume, identity=identity(origin, config, options), describe=batches.describe,
+        resume=resume, identity=identity(origin, config, options), lacking=defaults(config), describe=batches.describe,
         validation=recipe.validation(networks, frames.held_out, config),
         logbook=lambda step: Logbook(out / "tensorboard", step=step))
     origin |= {"seed": seed, "batch": batch, "windows": len(frames.frames), "held_out": len(frames.held_out), **recipe.told(frames),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -63,17 +64,22 @@ def save_checkpoint(path: Path, snapshot: Snapshot, best: dict[str, Tensor] | No
     tensors = {f"network.{name}": value for name, value in snapshot.weights.items()}
     tensors |= {f"optimiser.{name}": value for name, value in snapshot.moments.items()}
     tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
-    state = {"seed": seed, "identity": identity, "history": asdict(history)}
+    kinds, rows = _as_tensors(history.rows)
+    state = {"seed": seed, "identity": identity, "history": asdict(replace(history, rows=[])), "kinds": kinds}
     random = {"rng": torch.get_rng_state()} | ({"rng.cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {})
-    content = save({name: value.cpu().contiguous() for name, value in tensors.items()} | random, metadata={"state": json.dumps(state)})
+    content = {name: value.cpu().contiguous() for name, value in tensors.items()} | random | rows
     try:
-        write_atomically(path, content)
-    except OSError as error:
+        write_atomically(path, save(content, metadata={"state": json.dumps(state)}))
+    except (OSError, SafetensorError) as error:
         raise BadInput(f"{path}: cannot be written ({_reason(error)}); the checkpoint before it and the model are as they were") from error
 
 
-def load_checkpoint(path: Path, *, seed: int, identity: dict[str, Any]) -> tuple[Snapshot, dict[str, Tensor] | None, History]:
-    """What `save_checkpoint` wrote; BadInput when there is none, or it is of another seed, other bags or another configuration."""
+def load_checkpoint(path: Path, *, seed: int, identity: dict[str, Any], lacking: dict[str, Any] | None = None
+                    ) -> tuple[Snapshot, dict[str, Tensor] | None, History]:
+    """What `save_checkpoint` wrote; BadInput when there is none, or it is of another seed, other bags or another configuration.
+
+    lacking: what a checkpoint was trained with that does not say it, by the name in `identity`; None for all others.
+    """
     if not path.is_file():
         raise BadInput(f"--resume: no checkpoint in {path.parent}; was it trained with --out {path.parent}?")
     try:
@@ -81,7 +87,9 @@ def load_checkpoint(path: Path, *, seed: int, identity: dict[str, Any]) -> tuple
             state = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict: it has no iterator)
         history = History(**state["history"])
-        before = {"--seed": state["seed"], **state["identity"]}
+        if "kinds" in state:  # else it is of before, with its rows among the words
+            history.rows = _as_rows(state["kinds"], tensors)
+        before = {**json.loads(json.dumps(lacking or {})), "--seed": state["seed"], **state["identity"]}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"--resume: the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
     now = {"--seed": seed, **json.loads(json.dumps(identity))}
@@ -96,11 +104,32 @@ def load_checkpoint(path: Path, *, seed: int, identity: dict[str, Any]) -> tuple
     return Snapshot(parts["network."], parts["optimiser."]), parts["best."] or None, history
 
 
+def _as_tensors(rows: list[dict[str, float]]) -> tuple[list[tuple[str, ...]], dict[str, Tensor]]:
+    """The kinds of rows, each its names in their order; (R,) int32 the kind of each, (N,) float64 their values, one row after the other.
+
+    As words they would soon be more than the 100 MB that the file may have of them.
+    """
+    kinds: dict[tuple[str, ...], int] = {}
+    of_rows = np.fromiter((kinds.setdefault(tuple(row), len(kinds)) for row in rows), np.int32)
+    values = np.fromiter((value for row in rows for value in row.values()), np.float64)
+    return list(kinds), {"rows.kind": torch.from_numpy(of_rows), "rows.values": torch.from_numpy(values)}
+
+
+def _as_rows(kinds: list[list[str]], tensors: dict[str, Tensor]) -> list[dict[str, float]]:
+    values = iter(tensors["rows.values"].tolist())
+    rows = [dict(zip(kinds[kind], values, strict=False)) for kind in tensors["rows.kind"].tolist()]
+    for row in rows:
+        row["step"] = int(row["step"])
+    return rows
+
+
 def clear_leftovers(out: Path) -> None:
     """Removes what a killed run was in the middle of writing."""
     for file in out.glob(f".{CHECKPOINT}.*"):
         file.unlink(missing_ok=True)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | SafetensorError) -> str:
+    if not isinstance(error, OSError):
+        return str(error).splitlines()[0]
     return "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)

@@ -99,6 +99,7 @@ def new_networks(config: Config, init: str | Path | None = None, depth: str | Pa
     """{"bev_image", "bev_cloud"}, fresh or those of a model of kind contrast, and the configuration that they have."""
     if init is not None and depth is not None:
         raise BadInput(f"--depth {depth}: wanted without --init, whose image side has its own depth")
+    config.fit.check_init(init)
     if init is None:
         finish: Callable[[nn.Module], None] | None = None
         if depth is not None:

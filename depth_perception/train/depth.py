@@ -34,16 +34,17 @@ from depth_perception.train.depth_terms import terms
 from depth_perception.train.device import chosen
 from depth_perception.train.distributed import World
 from depth_perception.train.fit import Budget, History, Validation, fit
-from depth_perception.train.identity import identity
+from depth_perception.train.identity import defaults, identity, read_by
 from depth_perception.train.leave_end import but_the_end
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.stage import staged
-from depth_perception.train.travelled import travelled
+from depth_perception.train.travelled import travelled, untold
 
 __all__ = ["Budget", "Config", "History", "Recipe", "new_networks", "read", "report", "terms", "train", "write"]
 
 DRIVES = ("depth", "pose")
+HELPERS = ("residual", "offset")  # they help to learn, begin fresh and end with the training
 AT_RANDOM = "at random"
 _SEES = {"pair": "two images", "triplet": "three images"}
 _NETWORKS = {Student: "student", DepthNet: "s1", Teacher: "teacher"}
@@ -97,7 +98,8 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         raise BadInput("--bag: wanted the same bags for every process, they find different windows in them")
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=seed, places=places)
     origin = world.tell(lambda: lineage(bags, command)) | {"processes": world.size}
-    options = {"--batch": batch, "--image-topic": list(topics), "--init": init and model.sha256(Path(init) / "depth.safetensors")}
+    options = {"--batch": batch, "--image-topic": list(topics), "--init": init and model.sha256(Path(init) / "depth.safetensors"),
+               **read_by(reading)}
     same = identity(origin, config, options) | recipe.identity
     logbooks: list[Logbook] = []
 
@@ -109,14 +111,17 @@ def train(bags: Sequence[str | Path], out: str | Path, *, config: Config, budget
         networks,
         lambda step, data: recipe.terms(networks, data, config),
         lambda step: (batches.packed if on_gpu else batches)(step, pairs=config.pairs_at(step)), unpack=unpacked if on_gpu else None,
-        out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=same,
+        out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=same, lacking=defaults(config),
         validation=recipe.validation(networks, drives, config, logbooks), describe=batches.describe, logbook=logbook,
-        world=world,
+        world=world, fresh=HELPERS,
     )
     if not world.first:
         return history
     if config.keep_init and init is not None:
         _lean(networks["depth"], new_networks(config, init, init_pose)["depth"], config.keep_init)
+        if scored := recipe.validation(networks, drives, config, []):
+            with torch.no_grad():
+                history.leaned = {"step": (history.best or history.scores[-1])["step"], **scored.scores(history.step)}
     origin |= {"seed": seed, "batch": batch, "windows": len(drives.windows), "held_out": len(drives.held_out),
                "dropped": dict(drives.dropped), "warnings": warnings, "init": init and str(init), "init_pose": init_pose and str(init_pose),
                "pose": pose_is, **recipe.lineage}
@@ -172,6 +177,8 @@ def read(bags: Sequence[str | Path], config: Config, *, topics: Sequence[str] = 
                 nothing = reason
                 warnings.append(str(reason))
                 continue
+            if metres is not None and (said := untold(drives)):
+                warnings.append(said)
             if config.samples.by_stretch:
                 stretches = drives.stretches(batch)
                 drives.keep(index for place in places for index in stretches[place])
@@ -192,6 +199,7 @@ def new_networks(config: Config, init: str | Path | None = None, init_pose: str 
     Beside them what only helps to learn: "residual" where it reconstructs, "offset" where alignment has a weight, "frozen", a copy of this
     depth network, where style has one.
     """
+    config.fit.check_init(init)
     depth: nn.Module
     if config.network == "teacher":
         depth = Teacher(config.teacher)
@@ -210,6 +218,7 @@ def new_networks(config: Config, init: str | Path | None = None, init_pose: str 
         _fill(networks, "--init-pose", init_pose, ("pose",))
     if config.style:
         networks["frozen"] = FrozenEncoder(networks["depth"])
+    networks["pose"].requires_grad_(config.teaches_pose)  # else weight decay and its batch norms would change what nothing teaches
     return networks
 
 

@@ -48,7 +48,7 @@ def score(networks: nn.ModuleDict, drives: Drives, config: Config) -> dict[str, 
     device = home(networks)
     for made in held_out(drives, height=config.height, width=config.width, most=config.validate_frames):
         data = onto(device, made)
-        rows["match"] += [terms(networks, data, config.plain)["match"].item()] * len(data["image"])
+        rows["match"] += [float(terms(networks, data, config.plain).get("match", 0.0))] * len(data["image"])
         if config.density:
             hard = robust_terms.density(pair_of(networks, data, config), config, hard=True)
             rows["hard_density"] += [hard.item()] * len(data["image"])

@@ -36,18 +36,24 @@ def terms(networks: nn.ModuleDict, data: dict[str, Tensor], config: Config) -> d
         out["motion"] = config.motion * carried
     if config.velocity:
         out["velocity"] = config.velocity * distance.travelled(T, (data["travelled"] / ratio.view(-1, 1)).flatten())
-    agreement = robust_terms.agreement(pair, config) if config.needs_agreement else None
+    agreement = robust_terms.agreement(pair, config) if config.match and config.needs_agreement else None
     matches = []
     for stride in config.match_strides:
+        finest = stride == min(config.match_strides)
+        if not config.match and not finest:
+            continue
         target, others, K, depth = _smaller(data, depths[0], stride)
-        rebuilt, inside = _rebuilt(networks, depth, others, K, T, config)
-        matches.append(_match(rebuilt, inside, target, others, agreement, config))
-        if stride == min(config.match_strides):
+        if config.match or config.style:
+            rebuilt, inside = _rebuilt(networks, depth, others, K, T, config)
+        if config.match:
+            matches.append(_match(rebuilt, inside, target, others, agreement, config))
+        if finest:
             out["smooth"] = config.smooth * _smooth(depth, target, config)
             if config.style:
                 shown = torch.where(inside, rebuilt, target.repeat_interleave(N, 0)).unflatten(0, (B, N))[:, 1]
                 out["style"] = config.style * robust_terms.style(networks, shown, target, config)
-    out["match"] = config.match * torch.stack(matches).mean()
+    if config.match:
+        out["match"] = config.match * torch.stack(matches).mean()
     if config.alignment:
         offsets, features_loss = robust_terms.alignment(networks, pair, data["target"], data["others"][:, 1], config)
         out |= {"offsets": config.alignment * offsets, "features": config.alignment * features_loss}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
@@ -31,7 +31,7 @@ from depth_perception.train.history import Budget, History
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.watch import Watch
 
-__all__ = ["CHECKPOINT", "FREE", "Budget", "FitConfig", "History", "Validation", "fit", "one_cycle"]
+__all__ = ["CHECKPOINT", "FREE", "Budget", "FitConfig", "History", "Validation", "fit", "learning", "one_cycle"]
 
 Terms = Callable[[int, dict[str, Tensor]], dict[str, Tensor]]
 # None of these changes what is learned, but for rounding: a resumed run may have others.
@@ -46,6 +46,7 @@ class FitConfig:
     has it; geometry stays in float32, and in full: on a GPU convolutions use TF32 (torch's default), matrix products do not, since
     theirs are the motions of points. compile: the networks' training passes by torch.compile. loaders: processes that make batches;
     0 is a thread, enough for a CPU.
+    keep_statistics: batch norms go by those of --init's networks and leave them as they are, for small batches' own are noise.
     validate_every: steps between scores of the held-out frames; the start and the last step are scored too.
     snapshot_every: steps between the states in memory that a run goes back to; checkpoint_s: least seconds between those that are
     also written to disk. explosion, patience: a total so many times its running median, so many steps in a row, is one.
@@ -71,6 +72,11 @@ class FitConfig:
     patience: int = ranged(3, 1, 1000)  # type: ignore[assignment]
     recoveries: int = ranged(3, 0, 1000)  # type: ignore[assignment]
     timeout_s: float = ranged(600.0, 1, 1e6)
+
+    def check_init(self, init: str | Path | None) -> None:
+        """BadInput where statistics are to be kept that nobody has made: a fresh network's would stay 0 and 1."""
+        if self.keep_statistics and init is None:
+            raise BadInput("fit.keep_statistics: wanted --init with a model, whose statistics are kept, got none")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -102,10 +108,12 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     identity: dict[str, Any] | None = None,
+    lacking: dict[str, Any] | None = None,
     validation: Validation | None = None,
     describe: Callable[[int, Sequence[int]], str] | None = None,
     logbook: Callable[[int], Logbook] | None = None,
     world: World | None = None,
+    fresh: Collection[str] = (),
 ) -> History:
     """Trains `networks` in place until the budget is used, with checkpoints in `out`; they end with the best weights that were seen, on
     the CPU. `terms` and `validation` find them, and the batches, on the device of `config`.
@@ -115,11 +123,12 @@ def fit(
 
     Args:
         unpack: makes the batch of what `make` made, on the device: fewer bytes go there.
-        identity: what a resumed run must share with the one before (bags, configuration).
+        identity: what a resumed run must share with the one before (bags, configuration). lacking: as of `load_checkpoint`.
         describe: (step, places in its batch) -> the frames in words.
         logbook: first step -> where to write the curves.
         world: the processes that train together, each with its share of the batches in `make`. All end with the same weights and
             history; the first one alone scores, prints and writes.
+        fresh: networks that no model gave; with `keep_statistics` these make theirs all the same.
     """
     config, world = config or FitConfig(), world or World()
     device = chosen(config.device)
@@ -138,12 +147,13 @@ def fit(
     optimiser = torch.optim.AdamW(networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu or None)
     history, best = History(), None
     if resume:
-        snapshot, best, history = world.tell(lambda: load_checkpoint(out / CHECKPOINT, seed=seed, identity=identity or {}))
+        snapshot, best, history = world.tell(
+            lambda: load_checkpoint(out / CHECKPOINT, seed=seed, identity=identity or {}, lacking=lacking))
         try:
             snapshot.restore(networks, optimiser)
         except (RuntimeError, ValueError) as error:
             raise BadInput(f"--resume: the checkpoint in {out} is of another network: {str(error).splitlines()[0]}") from error
-    _learning(networks, config)
+    learning(networks, config, fresh)
     good = Snapshot.of(networks, optimiser)
     watch = Watch(config.explosion, config.patience)
     for row in history.rows:
@@ -159,7 +169,7 @@ def fit(
         networks.eval()
         with torch.no_grad():
             scores = world.tell(lambda: {"step": history.step, **validation.scores(history.step)})
-        _learning(networks, config)
+        learning(networks, config, fresh)
         history.scores.append(scores)
         value = scores.get(validation.criterion, float("nan"))
         if isfinite(value) and (history.best is None or value < history.best[validation.criterion]):
@@ -171,7 +181,7 @@ def fit(
         good.restore(networks, optimiser)
         places, guilty = 0, []
         tried = _guilty(networks, terms, history.step, batch)
-        _learning(networks, config)
+        learning(networks, config, fresh)
         for count, found in world.gather(tried):
             guilty += [places + place for place in found]
             places += count
@@ -270,10 +280,12 @@ def _guilty(networks: nn.ModuleDict, terms: Terms, step: int, batch: dict[str, T
     return count, places
 
 
-def _learning(networks: nn.ModuleDict, config: FitConfig) -> None:
-    """Training mode, but for batch norms that keep their statistics."""
+def learning(networks: nn.ModuleDict, config: FitConfig, fresh: Collection[str] = ()) -> None:
+    """Training mode, but for networks that learn nothing and batch norms that keep their statistics. fresh: as of `fit`."""
     networks.train()
-    if config.keep_statistics:
-        for module in networks.modules():
+    for name, network in networks.items():
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            network.eval()
+        for module in network.modules() if config.keep_statistics and name not in fresh else ():
             if isinstance(module, _BatchNorm):
                 module.eval()

@@ -34,6 +34,7 @@ class History:
     step: steps done. elapsed_s: seconds of training alone.
     rows: one per step with the terms' values; only "step" where the batch was skipped.
     scores: of the held-out frames, every so many steps: {"step", name: value}. best: the one whose weights are kept, or None.
+    leaned: scores of what `keep_init` made of those weights, which is what is in the model; None where it left them.
     rate: what the learning rate is multiplied by; each recovery halves it. recoveries: {"step", "sentence"} of each.
     """
 
@@ -42,6 +43,7 @@ class History:
     rows: list[dict[str, float]] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] | None = None
+    leaned: dict[str, float] | None = None
     rate: float = 1.0
     recoveries: list[dict[str, Any]] = field(default_factory=list)
 
@@ -55,4 +57,5 @@ class History:
         """What a manifest tells of it."""
         return {"steps": self.step, "minutes": round(self.elapsed_s / 60, 2),
                 "losses": {name: round(value, 5) for name, value in self.mean().items()}, "best": self.best,
-                "last": self.scores[-1] if self.scores else None, "recoveries": self.recoveries}
+                "last": self.scores[-1] if self.scores else None, "recoveries": self.recoveries,
+                **({"leaned": self.leaned} if self.leaned else {})}

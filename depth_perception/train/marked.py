@@ -12,6 +12,7 @@ import numpy as np
 
 from depth_perception import decode
 from depth_perception.bag import Bag, FrameReader, guess_topics
+from depth_perception.bag.reader import is_storage
 from depth_perception.frame import BadInput, Calibration
 from depth_perception.systems.palette import Palette
 from depth_perception.train.leave_end import but_the_end
@@ -80,7 +81,7 @@ def unlabelled(path: str | Path, *, leave_end: float = 0.0, **reading: Any) -> I
 def _is_folder(path: Path) -> bool:
     if not path.exists():
         raise BadInput(f"{path}: wanted a bag or a folder of images, there is nothing")
-    return path.is_dir() and not any(file.name.removesuffix(".zstd").endswith((".mcap", ".db3")) for file in path.iterdir())
+    return path.is_dir() and not any(map(is_storage, path.iterdir()))
 
 
 def _files(folder: Path, leave_end: float = 0.0) -> list[Path]:
@@ -132,22 +133,23 @@ def _masks(path: Path, truth: str, palette: Palette) -> Iterator[tuple[int, np.n
 def _frames(path: Path, leave_end: float = 0.0, **reading: Any) -> Iterator[tuple[Marked, int, Callable[[np.ndarray], np.ndarray]]]:
     """(picture, stamp in nanoseconds, what makes a mask of the image as it comes one of the picture); the LiDAR is not even read."""
     try:
-        reader = FrameReader(path, **reading)
+        reader = FrameReader(path, scans=False, **reading)
     except BadInput:
         if reading.get("calibration"):
             raise
-        for each, stamp in uncalibrated(path, reading.get("image_topic"), leave_end):
+        topics = {name: topic for name, topic in reading.items() if name in ("image_topic", "info_topic")}
+        for each, stamp in uncalibrated(path, leave_end=leave_end, **topics):
             yield each, stamp, lambda mask: mask
         return
-    reader.topics = replace(reader.topics, points=None)
     for frame in but_the_end(reader, reader, leave_end) if leave_end else reader:
         yield Marked(f"bag {path} at {frame.stamp_ns} ns", frame.image, None, frame.calibration), frame.stamp_ns, reader.rectified_labels
 
 
-def uncalibrated(path: Path, image_topic: str | None = None, leave_end: float = 0.0) -> Iterator[tuple[Marked, int]]:
+def uncalibrated(path: Path, image_topic: str | None = None, leave_end: float = 0.0, info_topic: str | None = None
+                 ) -> Iterator[tuple[Marked, int]]:
     """Images of a bag as they are, of a camera that nobody has calibrated, and their stamps in nanoseconds."""
     bag = Bag(path)
-    topic = guess_topics(bag, image_topic=image_topic).image
+    topic = guess_topics(bag, image_topic=image_topic, info_topic=info_topic, needs_points=False).image
     came = False
     last_ns = bag.end_ns - round(leave_end * (bag.end_ns - bag.start_ns))
     for _, type_name, log_ns, raw in bag.messages([topic]):

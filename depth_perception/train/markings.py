@@ -26,7 +26,7 @@ from depth_perception.systems.marking_classes import CLASSES
 from depth_perception.systems.palette import Palette
 from depth_perception.train.branches import Branches
 from depth_perception.train.fit import Budget, History, fit
-from depth_perception.train.identity import identity
+from depth_perception.train.identity import defaults, identity, read_by
 from depth_perception.train.lineage import lineage
 from depth_perception.train.logbook import Logbook
 from depth_perception.train.marked import TRUTH, Marked, labelled, unlabelled
@@ -43,7 +43,7 @@ FOCAL_PX = 240.0
 
 def train(source: Sequence[str | Path], target: Sequence[str | Path], out: str | Path, *, config: Config, budget: Budget, batch: int = 8,
           seed: int = 0, init: str | Path | None = None, resume: bool = False, command: str = "", palette: Palette | None = None,
-          truth: str = TRUTH, image_topic: str | None = None, calibration: str | Path | None = None,
+          truth: str = TRUTH, image_topic: str | None = None, info_topic: str | None = None, calibration: str | Path | None = None,
           then: Callable[[Path, History], None] | None = None) -> History:
     """Trains and writes a model directory of kind "markings": weights, manifest, checkpoints and tensorboard/ while it runs.
 
@@ -59,9 +59,10 @@ def train(source: Sequence[str | Path], target: Sequence[str | Path], out: str |
         raise BadInput(f"--target: mode {config.mode} compares with images of the target, and none are given; or take `mode: source`")
     torch.manual_seed(seed)
     network = new_network(config, init)
-    reading: dict[str, Any] = {"leave_end": config.leave_end, "image_topic": image_topic, "calibration": calibration}
-    ours = pictures((each for path in source for each in labelled(path, palette=palette, truth=truth, **reading)), config)
-    theirs = None if config.mode == "source" else pictures((each for path in target for each in unlabelled(path, **reading)), config)
+    reading: dict[str, Any] = {"image_topic": image_topic, "info_topic": info_topic, "calibration": calibration}
+    how = {"leave_end": config.leave_end, **reading}
+    ours = pictures((each for path in source for each in labelled(path, palette=palette, truth=truth, **how)), config)
+    theirs = None if config.mode == "source" else pictures((each for path in target for each in unlabelled(path, **how)), config)
     if not ours.holding(len(CLASSES)):
         raise BadInput(f"--source: none of its {len(ours.images)} masks has a marking in it")
     batches = MarkingBatches(ours, theirs, classes=len(CLASSES), config=config.views, batch=batch, seed=seed)
@@ -69,11 +70,13 @@ def train(source: Sequence[str | Path], target: Sequence[str | Path], out: str |
     balance = class_weights(ours.frequencies(len(CLASSES)), config.balance)
     bags = [*source, *(() if config.mode == "source" else target)]
     origin = lineage(bags, command)
-    options = {"--batch": batch, "--init": init and model.sha256(Path(init) / "markings.safetensors")}
+    colours = None if palette in (None, Palette()) else [[*colour, of] for colour, of in palette.ids.items()]
+    options = {"--batch": batch, "--init": init and model.sha256(Path(init) / "markings.safetensors"), **read_by(reading),
+               "--mask-topic": None if truth == TRUTH else truth, "--palette": colours}
     same = identity(origin, config, options, bags="--source and --target")
     networks = nn.ModuleDict({"markings": network, **({"teacher": new_teacher(network)} if config.teacher else {})})
     history = fit(networks, lambda step, data: terms(networks, data, config, step=step, branches=branches, weights=balance, seed=seed),
-                  batches, out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=same,
+                  batches, out=out, budget=budget, config=config.fit, seed=seed, resume=resume, identity=same, lacking=defaults(config),
                   logbook=lambda step: Logbook(out / "tensorboard", step=step))
     origin |= {"seed": seed, "batch": batch, "mode": config.mode, "init": init and str(init), "pictures": len(ours.images),
                "target_pictures": 0 if theirs is None else len(theirs.images)}
@@ -110,6 +113,7 @@ def class_weights(frequencies: np.ndarray, power: float) -> torch.Tensor:
 
 def new_network(config: Config, init: str | Path | None = None) -> MarkingNet:
     """A fresh network, or that of a model directory with a target layer put back in."""
+    config.fit.check_init(init)
     if init is None:
         return MarkingNet(config.network)
     start = model.load(init)

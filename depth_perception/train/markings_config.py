@@ -70,6 +70,8 @@ class Config:
             raise BadInput(f"network input: wanted sides divisible by 32, got {self.width}x{self.height}")
         if self.mode != "source" and not self.network.target:
             raise BadInput("network.target: wanted a width, the cross-domain loss compares the target layer's outcome, got 0")
+        if self.fit.keep_statistics and self.statistics == "target":
+            raise BadInput("statistics: wanted joint with fit.keep_statistics, which keeps those of --init, got target")
         if self.apart and not self.balanced:
             raise BadInput("apart: wanted balanced as well, it tells paint from the rest")
         if self.views.target_look and not self.teacher:

@@ -111,9 +111,13 @@ def new_networks(config: Config, init: str | Path | None = None, depth: str | Pa
         image, finish = bev.with_depth(config.network.image, depth, height=config.height, width=config.width,
                                        canonical_focal_px=config.canonical_focal_px)
         config = replace(config, network=replace(config.network, image=image))
+    config.fit.check_init(init)
     start = None if init is None else bev.opened("--init", init, ("contrast", "objects"))
     if start is not None:
         config = _taken(config, start, init)
+        new = [name for name in config.modalities if name not in start.networks]
+        if config.fit.keep_statistics and new:  # its head, at least, is fresh
+            raise BadInput(f"fit.keep_statistics: wanted --init with a model of train objects for {', '.join(new)}, got {init}")
     networks = nn.ModuleDict({name: ObjectsNet(replace(config.network, modality=name)) for name in config.modalities})
     if start is None:
         for network in networks.values():

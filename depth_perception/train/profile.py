@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from depth_perception.memory import keep_freed_memory
 from depth_perception.samples import Batches, ahead, unpacked
-from depth_perception.train.depth import new_networks, read
+from depth_perception.train.depth import HELPERS, new_networks, read
 from depth_perception.train.depth_config import Config
 from depth_perception.train.depth_terms import terms
 from depth_perception.train.device import chosen, onto
+from depth_perception.train.fit import learning
 
 _WARM_UP = 4
 
@@ -70,7 +71,8 @@ def profile(bags: Sequence[str | Path], *, config: Config, batch: int, steps: in
     on_gpu = device.type == "cuda"
     drives, _ = read(bags, config, **options)
     batches = Batches(drives, height=config.height, width=config.width, batch=batch, seed=0)
-    networks = new_networks(config, init).train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks = new_networks(config, init).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learning(networks, config.fit, HELPERS)
     optimiser = torch.optim.AdamW(networks.parameters(), lr=1e-5, fused=on_gpu or None)
 
     def make(step: int) -> dict[str, Tensor]:

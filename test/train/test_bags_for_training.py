@@ -8,6 +8,7 @@ import yaml
 from depth_perception.__main__ import main
 from depth_perception.bag import Writer, messages
 from depth_perception.frame import BadInput, Calibration, Scan
+from depth_perception.geometry import pose
 from depth_perception.train import depth as recipe
 
 T_lidar_camera = np.array([[0, 0, 1.0, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
@@ -26,13 +27,19 @@ def wall(camera, i, *, step_m):
     return np.repeat(seen.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
 
 
-def write(path, *, count=8, cameras=(FRONT,), step_m=0.5, lidar_late_ns=0, black=False, behind=False):
+def write(path, *, count=8, cameras=(FRONT,), step_m=0.5, lidar_late_ns=0, black=False, behind=False,
+          odometry=range(0), odometry_late_ns=0):
+    """odometry: the images at whose moments it says where the car is."""
     y, z = np.mgrid[-6:6:60j, -3:3:30j]
     cloud = np.stack([np.full_like(y, -8.0 if behind else 8.0), y, z], -1).reshape(-1, 3).astype(np.float32)
     with Writer(path) as bag:
         bag.write("/tf_static", messages.transforms([("lidar", camera.frame_id, T_lidar_camera) for camera in cameras], stamp_ns=0), 0)
         for i in range(count):
             stamp = 10**9 + i * 10**8
+            if i in odometry:
+                T = pose.from_rotation_vector(np.zeros(3), np.array([0, -step_m * i, 0]))
+                said_ns = stamp + odometry_late_ns
+                bag.write("/odom", messages.odometry(T, stamp_ns=said_ns, frame_id="odom", child_frame_id="base_link"), stamp)
             bag.write("/points", messages.points(Scan(cloud, stamp + lidar_late_ns, frame_id="lidar")), stamp)
             for camera in cameras:
                 image = wall(camera, i, step_m=step_m) * (not black)
@@ -90,3 +97,16 @@ def test_velocity_wants_odometry(tmp_path, capsys):
     config.write_text(yaml.safe_dump({"velocity": 1.0}))
     assert main(["train", "depth", "--bag", str(bag), "--out", str(tmp_path / "m"), "--steps", "1", "--config", str(config)]) == 2
     assert "velocity: " in capsys.readouterr().err
+
+
+def test_velocity_that_can_teach_nothing_is_said(tmp_path, capsys):
+    config = recipe.Config(validate=0.0, velocity=1.0, distance=0.0, motion=0.0)
+    _, warnings = recipe.read([write(tmp_path / "whole", odometry=range(8))], config)
+    assert warnings == []
+    few = write(tmp_path / "few", odometry=range(2))
+    _, warnings = recipe.read([few], config)
+    assert warnings == [f"bag {few}: velocity: the odometry says in 1 of 6 windows how far the camera went; the others teach none"]
+    assert capsys.readouterr().err == f"warning: {warnings[0]}\n"
+    late = write(tmp_path / "late", odometry=range(8), odometry_late_ns=10**12)
+    with pytest.raises(BadInput, match=f"bag {late}: velocity: the odometry says in none of 6 windows"):
+        recipe.read([late], config)

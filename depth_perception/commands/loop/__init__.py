@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-held", type=int, default=20, help="held-out stretches to keep and score (default 20)")
     parser.add_argument("--again", action="store_true", help="also bags that were seen before, or failed three times")
     parser.add_argument("--image-topic", metavar="TOPIC")
+    parser.add_argument("--info-topic", metavar="TOPIC")
     parser.add_argument("--points-topic", metavar="TOPIC")
     parser.add_argument("--calibration", metavar="YAML", help="calibration file instead of CameraInfo and TF")
     parser.add_argument("--rollback", action="store_true", help="make the version current that the current one replaced, and end")

@@ -46,9 +46,10 @@ def plan(args: argparse.Namespace, store: Store) -> tuple[Any, str]:
         precisions=words("precision", args.precision), held_share=args.held_share,
         min_gain=part.min_gain if args.min_gain is None else args.min_gain,
         tolerance=part.tolerance if args.tolerance is None else args.tolerance,
-        most_held=args.keep_held, most_versions=args.keep, image_topic=args.image_topic, points_topic=args.points_topic,
-        calibration=args.calibration and str(Path(args.calibration).resolve()), labels=args.labels, source=sorted(paths(args.source)),
-        score_on=sorted(paths(args.score_on)), palette=args.palette and str(Path(args.palette).resolve()))
+        most_held=args.keep_held, most_versions=args.keep, image_topic=args.image_topic, info_topic=args.info_topic,
+        points_topic=args.points_topic, calibration=args.calibration and str(Path(args.calibration).resolve()), labels=args.labels,
+        source=sorted(paths(args.source)), score_on=sorted(paths(args.score_on)),
+        palette=args.palette and str(Path(args.palette).resolve()))
     return what, ""
 
 
