@@ -32,6 +32,7 @@ class Calibration:
         T_base_camera: (4, 4) optical camera frame -> body frame, metres; None when unknown.
         T_camera_lidar: (4, 4) LiDAR frame -> optical camera frame, metres; None when unknown.
         base_frame: name of the body frame.
+        is_guess: whether `base_frame` is merely the topmost frame above the camera that is known so far.
     """
 
     K: np.ndarray
@@ -41,6 +42,7 @@ class Calibration:
     T_base_camera: np.ndarray | None = None
     T_camera_lidar: np.ndarray | None = None
     base_frame: str = "base_link"
+    is_guess: bool = False
 
     def __post_init__(self) -> None:
         K = np.asarray(self.K, np.float64)

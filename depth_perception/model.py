@@ -78,16 +78,16 @@ class Model:
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Opens a model directory; BadInput with one sentence if it is not one."""
+    """Opens a model directory; BadInput with one sentence if it is not one, or may not be read."""
     path = Path(path)
     file = path / "manifest.json"
-    if not path.is_dir():
-        raise BadInput(
-            f"model {path}: wanted a model directory (manifest.json and networks), found {'a file' if path.exists() else 'nothing'}"
-        )
-    if not file.is_file():
-        raise BadInput(f"model {path}: is not a model directory, it has no manifest.json")
     try:
+        if not path.is_dir():
+            raise BadInput(
+                f"model {path}: wanted a model directory (manifest.json and networks), found {'a file' if path.exists() else 'nothing'}"
+            )
+        if not file.is_file():
+            raise BadInput(f"model {path}: is not a model directory, it has no manifest.json")
         data = json.loads(file.read_text())
         if data["format"] != FORMAT:
             raise BadInput(f"model {path}: its manifest is of format {data['format']}, this package reads format {FORMAT}")
@@ -107,6 +107,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"model {path}: manifest.json cannot be read: {type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise BadInput(f"model {path}: cannot be read: {error.strerror or error}") from error
 
 
 def save_manifest(model: Model) -> None:

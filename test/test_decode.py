@@ -183,11 +183,13 @@ def test_every_layout_gives_the_plain_values(data):
                     is_bigendian=data.draw(st.booleans()), height=height,
                     row_padding=data.draw(st.integers(0, 7)), tail=data.draw(st.integers(0, 5)))
     scan = decode.scan(message)
-    np.testing.assert_array_equal(scan.points, np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float32))
+    points = np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float32)
+    returned = points.any(1)
+    np.testing.assert_array_equal(scan.points, points[returned])
     assert scan.points.dtype == np.float32
     for name, column, dtype in (("intensity", scan.intensity, np.float32), ("ring", scan.ring, np.int32)):
         if name in columns:
-            np.testing.assert_array_equal(column, columns[name].astype(dtype))
+            np.testing.assert_array_equal(column, columns[name][returned].astype(dtype))
             assert column.dtype == dtype
         else:
             assert column is None
@@ -212,7 +214,7 @@ def test_points_that_are_not_finite_are_left_out_everywhere():
     ("time", 7, [0.0, np.nan], None),
 ])
 def test_times_of_the_common_drivers(name, datatype, values, seconds):
-    axis = np.arange(len(values))
+    axis = np.arange(1, len(values) + 1)
     scan = decode.scan(cloud({"x": axis, "y": axis, "z": axis, name: values}, datatypes={"x": 7, "y": 7, "z": 7, name: datatype}))
     if seconds is None:
         assert scan.time_s is None
@@ -298,6 +300,9 @@ def test_the_body_is_the_topmost_frame_without_a_base_link():
     assert (camera.base_frame, camera.T_camera_lidar) == ("car", None)
     alone = decode.calibration(info())
     assert (alone.base_frame, alone.T_base_camera, alone.T_camera_lidar) == ("base_link", None, None)
+    assert camera.is_guess and not alone.is_guess and not decode.calibration(info(), tree, base_frame="/car").is_guess
+    tree.add("base_link", "car", np.eye(4))
+    assert not decode.calibration(info(), tree).is_guess
 
 
 @pytest.mark.parametrize(("changes", "said"), [

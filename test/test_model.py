@@ -33,6 +33,19 @@ def test_a_file_and_nothing_are_named(tmp_path):
         model.load(tmp_path / "absent")
 
 
+def test_what_the_system_keeps_from_us_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "manifest.json").write_text("{}")
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched, pytest.raises(BadInput, match="cannot be read: Permission denied"):
+        patched.setattr(model.Path, "read_text", refused)
+        model.load(tmp_path)
+    with pytest.raises(BadInput, match="cannot be read: File name too long"):
+        model.load(tmp_path / ("x" * 300))
+
+
 def test_a_network_that_is_not_there(tmp_path):
     opened = model.Model(tmp_path, "depth", {"depth": {}}, 128, 416, 240.0)
     with pytest.raises(BadInput, match="no 'pose'"):

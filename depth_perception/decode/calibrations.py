@@ -17,6 +17,7 @@ from depth_perception.geometry.pose import FrameTree
 
 _KEYS = ("width", "height", "K", "D", "distortion_model", "P", "camera_frame", "lidar_frame", "base_frame", "T_base_camera",
          "T_camera_lidar", "tf")
+_WELL_KNOWN_BASE = "base_link"  # REP 105
 _LINK_KEYS = ("parent", "child", "translation", "rotation")
 
 
@@ -45,7 +46,8 @@ def calibration(info: Any, tree: FrameTree | None = None, *, lidar_frame: str | 
     """sensor_msgs/CameraInfo and static transforms -> the camera of the rectified image (see `Rectifier`).
 
     What TF does not connect is None. The body frame is `base_frame`; without one `base_link` where the tree has it, else
-    the topmost frame above the camera. Raises BadInput when the size or K cannot be a camera's.
+    the topmost frame above the camera, a guess: TF comes piece by piece, and the next may hang another frame above it.
+    Raises BadInput when the size or K cannot be a camera's.
     """
     return _calibration(Rectifier(info), info.header.frame_id.lstrip("/"), tree, lidar_frame, base_frame)
 
@@ -59,14 +61,15 @@ def camera_key(info: Any) -> tuple[Any, ...]:
 
 def _calibration(rectifier: Rectifier, camera: str, tree: FrameTree | None, lidar: str | None, base: str | None) -> Calibration:
     tree = FrameTree() if tree is None else tree
-    base = (base or _base_above(tree, camera)).lstrip("/")
+    named, base = bool(base), (base or _base_above(tree, camera)).lstrip("/")
     T_base_camera = None if base == camera else tree.between(base, camera)
     T_camera_lidar = None if lidar is None else tree.between(camera, lidar)
-    return Calibration(rectifier.K, rectifier.width, rectifier.height, camera, T_base_camera, T_camera_lidar, base)
+    is_guess = not named and base != _WELL_KNOWN_BASE
+    return Calibration(rectifier.K, rectifier.width, rectifier.height, camera, T_base_camera, T_camera_lidar, base, is_guess)
 
 
 def _base_above(tree: FrameTree, camera: str) -> str:
-    return "base_link" if "base_link" in tree or tree.root(camera) == camera else tree.root(camera)
+    return _WELL_KNOWN_BASE if _WELL_KNOWN_BASE in tree or tree.root(camera) == camera else tree.root(camera)
 
 
 def completed(given: Calibration, tree: FrameTree, *, lidar_frame: str | None) -> Calibration:

@@ -27,8 +27,9 @@ def scan_offset_ns(scan_offset_s: float) -> int:
 
 
 def scan(msg: Any, *, offset_ns: int = 0) -> Scan:
-    """sensor_msgs/PointCloud2 of any field order, datatype, padding and byte order -> Scan; points with NaN or inf are left out.
+    """sensor_msgs/PointCloud2 of any field order, datatype, padding and byte order -> Scan.
 
+    Points with NaN or inf are left out, and those at exactly (0, 0, 0): so several drivers fill the place of a beam without a return.
     offset_ns: added to the stamp (see `scan_offset_ns`); the points' times stay relative to it, so that the whole sweep moves.
     Raises BadInput, naming the fields that came, when x, y or z is missing, and when the bytes do not fit the layout.
     """
@@ -37,8 +38,11 @@ def scan(msg: Any, *, offset_ns: int = 0) -> Scan:
         points = np.empty((table.size, 3), np.float32)
         for axis, name in enumerate("xyz"):
             points[:, axis] = table[name].reshape(-1)
-        finite = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1]) & np.isfinite(points[:, 2])
-        kept = slice(None) if finite.all() else np.flatnonzero(finite)
+        x, y, z = points.T
+        returned = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+        zero = np.flatnonzero(x == 0)  # few are: y and z of all would cost more than the rest
+        returned[zero] &= (y[zero] != 0) | (z[zero] != 0)
+        kept = slice(None) if returned.all() else np.flatnonzero(returned)
         columns = {name: table[name].reshape(-1)[kept] for name in table.dtype.names or () if name not in "xyz"}
         stamp = stamp_ns(msg.header)
         return Scan(

@@ -51,7 +51,10 @@ class Entry:
 def directories(model_directory: Path) -> list[Path]:
     """Where a model's engines may lie: beside it, and in the user's cache for models that are installed read-only."""
     home = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(home) if os.path.isabs(home) else Path.home() / ".cache"  # the XDG specification: a relative path is ignored
+    try:
+        cache = Path(home) if os.path.isabs(home) else Path.home() / ".cache"  # the XDG specification: a relative path is ignored
+    except RuntimeError:  # a number without a name and a home, as in a container: what is written lies beside the model, or nowhere
+        cache = Path("/.cache")
     return [model_directory / "engines", cache / "depth_perception" / "engines"]
 
 

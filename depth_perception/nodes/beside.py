@@ -114,6 +114,7 @@ class Beside:
 
     def start(self, source: Inputs, outputs: Outputs) -> None:
         """Begins to work, on a thread."""
+        self.said = []
         self.reset()
         self._mail = Mailbox(patience_s=0.0)
         self._thread = threading.Thread(target=self._work, args=(self._mail, source, outputs), name=self.name, daemon=True)
@@ -157,6 +158,7 @@ class Beside:
             try:
                 self._follow_orders()
                 if not self.wanted(outputs):
+                    self.said = []  # nobody looks whether it is still true
                     continue
                 if seen is None:
                     self.published += self.alone(source, outputs)

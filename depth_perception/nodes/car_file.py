@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Camera:
         topics: image, camera_info, points -> topic, as far as they are known.
         compressed: the image topic carries sensor_msgs/CompressedImage.
         calibration: its calibration file; empty: CameraInfo and TF.
-        parameters: all of its block, by full name (input.compressed).
+        parameters: all of its block, and of the one of all namespaces where its own says nothing, by full name (input.compressed).
     """
 
     namespace: str = ""
@@ -67,7 +67,8 @@ def cameras(path: str | Path) -> list[Camera]:
         if isinstance(values, dict) and match:
             found[match[1] or ""] = _camera(f"{path}: {name}", match[1] or "", values)
     everywhere = found.pop("", Camera())
-    return [camera for camera in found.values() if camera.topics] or [everywhere]
+    own = [replace(camera, parameters=everywhere.parameters | camera.parameters) for camera in found.values() if camera.topics]
+    return own or [everywhere]
 
 
 def _camera(where: str, namespace: str, values: dict[str, Any]) -> Camera:

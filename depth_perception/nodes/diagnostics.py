@@ -34,14 +34,16 @@ class Diagnostics:
         """Counts begin anew."""
         self._before = self._worked = health.Counts(time.monotonic())
 
-    def driving(self, source: Inputs, worker: Worker, beside: Sequence[Beside]) -> tuple[bytes, str, dict[str, Any]]:
-        """Level, sentences and values of a node that drives, about the time since the last report."""
+    def driving(
+        self, source: Inputs, worker: Worker, beside: Sequence[Beside], *, has_depth: bool
+    ) -> tuple[bytes, str, dict[str, Any]]:
+        """Level, sentences and values of a node that drives, about the time since the last report. has_depth: whether depth runs in it."""
         before = self._before
         now = health.Counts(time.monotonic(), source.received, source.dropped, worker.frames, Counter(dict(source.skipped)))
         self._before = now
         if now.work_since(before) or not source.calibrated:
             self._worked = now
-        level, message = self._judge(source, worker, beside, before, now)
+        level, message = self._judge(source, worker, beside, before, now, has_depth)
         elapsed_s = max(now.at_s - before.at_s, 1e-6)
         values: dict[str, Any] = {
             "images": now.images,
@@ -51,13 +53,13 @@ class Diagnostics:
             "skipped": sum(now.skipped.values()),
             "images_per_s": f"{(now.images - before.images) / elapsed_s:.2f}",
             "frames_per_s": f"{(now.frames - before.frames) / elapsed_s:.2f}",
-            "scale": f"{worker.scale.value:.4f}",
-            "scale_sigma": f"{worker.scale.sigma:.4f}",
-            "scale_inliers": worker.scale.inliers,
             "rss_mb": f"{psutil.Process().memory_info().rss / 1e6:.1f}",
         }
         if (given_out := given_out_mb()) is not None:
             values["given_out_mb"] = f"{given_out:.2f}"
+        if has_depth:
+            scale = worker.scale
+            values |= {"scale": f"{scale.value:.4f}", "scale_sigma": f"{scale.sigma:.4f}", "scale_inliers": scale.inliers}
         if worker.recent_ms:
             values |= {"latency_ms_p50": f"{worker.latency_ms:.2f}", "latency_ms_max": f"{max(worker.recent_ms):.2f}"}
         for sentence, count in now.skipped.most_common(5):
@@ -76,7 +78,7 @@ class Diagnostics:
         self._publisher.publish(DiagnosticArray(header=encode.header(self._node.get_clock().now().nanoseconds, ""), status=[status]))
 
     def _judge(
-        self, source: Inputs, worker: Worker, beside: Sequence[Beside], before: health.Counts, now: health.Counts
+        self, source: Inputs, worker: Worker, beside: Sequence[Beside], before: health.Counts, now: health.Counts, has_depth: bool
     ) -> tuple[bytes, str]:
         config = self._config()
         found = health.findings(
@@ -85,10 +87,11 @@ class Diagnostics:
             now,
             worked=self._worked,
             notes=source.notes(config.silence_s, wants_points=config.min_scale_inliers > 0)
+            + worker.notes
             + [sentence for each in beside for sentence in each.said],
             latency_ms=worker.latency_ms,
             scale_sigma=worker.scale.sigma,
-            scale_inliers=worker.scale.inliers,
+            scale_inliers=worker.scale.inliers if has_depth else None,
         )
         # Figures change every second; the words tell whether it is news.
         words = {"".join(letter for letter in sentence if not letter.isdigit()): sentence for sentence in found}

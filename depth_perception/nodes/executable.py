@@ -12,7 +12,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from depth_perception.frame import BadInput
-from depth_perception.memory import keep_freed_memory, share_one_heap
+from depth_perception.memory import keep_freed_memory
 from depth_perception.nodes.interrupt import Interrupt
 from depth_perception.nodes.perception import Perception
 
@@ -23,7 +23,6 @@ def run(name: str, publishes: tuple[str, ...]) -> int:
     sys.setswitchinterval(5e-4)
     cv2.setNumThreads(1)  # a second thread wins a quarter of a millisecond on an idle machine, and loses several on a busy one
     keep_freed_memory()
-    share_one_heap()
     interrupt = Interrupt()  # before rclpy's own handler, which then wakes the executor and calls this one
     node, code = None, 0
     try:

@@ -61,13 +61,14 @@ def findings(
     notes: list[str],
     latency_ms: float | None,
     scale_sigma: float,
-    scale_inliers: int,
+    scale_inliers: int | None,
 ) -> list[str]:
     """What is not as it should be since the last report, the most telling first; empty: all is well.
 
     worked: when the systems were last seen to work, or had nothing to work with as no calibration had come.
     notes: sentences of the inputs (silent topics, missing links, disagreeing calibrations), which come first.
     latency_ms: median of the last images; None before the first.
+    scale_inliers: LiDAR returns that agree with the depth; None where no depth runs.
     """
     found = list(notes)
     waiting, waited_s = now.images - worked.images, now.at_s - worked.at_s
@@ -80,10 +81,12 @@ def findings(
     dropped, frames = now.dropped - before.dropped, now.frames - before.frames
     if frames and dropped > config.max_drop_share * images:
         found.append(f"{dropped} of {images} images dropped: they come faster than the systems work")
-    if elapsed_s > 0 and frames / elapsed_s < config.min_rate_hz:
+    if scale_inliers is not None and elapsed_s > 0 and frames / elapsed_s < config.min_rate_hz:
         found.append(f"{frames / elapsed_s:.1f} depth images a second, wanted {config.min_rate_hz:g}")
     if latency_ms is not None and latency_ms > config.max_latency_ms:
         found.append(f"latency of {latency_ms:.0f} ms, wanted {config.max_latency_ms:g}")
+    if scale_inliers is None:
+        return found
     if frames and scale_inliers < config.min_scale_inliers:
         found.append(
             f"{scale_inliers} LiDAR returns agree with the depth, wanted {config.min_scale_inliers}: "

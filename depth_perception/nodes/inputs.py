@@ -69,7 +69,7 @@ class Inputs:
         except BadInput:
             self.close()
             raise
-        self._cameras, self._lidars = OneSource(self._image.topic), OneSource(self._points.topic)
+        self._cameras, self._lidars, self._infos = (OneSource(watch.topic) for watch in (self._image, self._points, self._camera_info))
         self._listener = Listener(node, [(watch.subscription, watch.take) for watch in self._watches], failed=self._defect)
 
     def _watch(
@@ -144,7 +144,7 @@ class Inputs:
         found: list[str | None] = [watch.silence(silence_s) for watch in watches]
         if self.received and not self.calibrated:
             found.insert(0, f"images come, but no CameraInfo on {self._camera_info.topic}")
-        found += [watch.crowd() for watch in (self._image, self._points)]
+        found += [watch.crowd() for watch in (self._image, self._camera_info, self._points)]
         found.append(self._names())
         with self._lock:
             found += self._geometry.findings()
@@ -216,8 +216,15 @@ class Inputs:
             self._images.put((message, time.perf_counter()))
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._geometry.info = message
-        self._images.release()
+        """From the listener's thread, and from the executor's where it is latched."""
+        try:
+            with self._lock:
+                self._infos.check(message.header.frame_id)
+                self._geometry.info = message
+        except BadInput as error:
+            self.skip(str(error))
+        else:
+            self._images.release()
 
     def _on_points(self, serialized: bytes) -> None:
         started = time.perf_counter()

@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM as something to look at between two steps, so that none is cut in half; and still an end within two seconds."""
+"""SIGINT and SIGTERM as something to look at between two steps, so that none is cut in half; and still an end: within two seconds, but for
+those that have a file to close (the recorder, the viewer), which say how long they may take."""
 
 from __future__ import annotations
 

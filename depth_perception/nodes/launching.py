@@ -90,7 +90,7 @@ class Bringup:
 
     def perception(self) -> Iterator[Node]:
         """The nodes of each camera: `drive`, or one process for each system."""
-        for camera, name in ((camera, name) for camera in self.cameras for name in self._nodes):
+        for camera, name in ((each, name) for each in self.cameras for name in self._nodes(each)):
             yield Node(
                 package="depth_perception",
                 executable=name,
@@ -108,7 +108,8 @@ class Bringup:
     def player(self) -> Iterator[Node]:
         """The bag, when there is one: it starts when the nodes listen, and everything ends soon after it."""
         if bag := self.given.get("bag"):
-            listeners = list(self._nodes)
+            first, *others = (self._nodes(camera) for camera in self.cameras)
+            listeners = [name for name in first if all(name in nodes for nodes in others)]
             listeners += ["recorder"] if self._record else []
             yield Node(
                 package="depth_perception",
@@ -123,8 +124,7 @@ class Bringup:
     def recorder(self) -> Iterator[Node]:
         """Inputs, outputs and what else is played, when they are to be recorded."""
         if path := self._record:
-            own = [*self._outputs, *(f"{name}/latency_ms" for name in self._nodes)]
-            topics = [_absolute(camera, topic) for camera in self.cameras for topic in [*camera.topics.values(), *own]]
+            topics = [_absolute(camera, topic) for camera in self.cameras for topic in [*camera.topics.values(), *self._outputs(camera)]]
             topics += ["/tf", "/tf_static", "/diagnostics"]
             topics += sorted(set(self.played) - set(topics))
             yield recorder(path, list(dict.fromkeys(topics)), namespace=self.given["namespace"], use_sim_time=self._sim_time,
@@ -152,7 +152,8 @@ class Bringup:
         """The viewer in a browser; of several cameras it shows the first."""
         if not self._is("view"):
             return
-        camera, names = self.cameras[0], ParameterValue(" ".join(self._nodes), value_type=str)
+        camera = self.cameras[0]
+        names = ParameterValue(" ".join(self._nodes(camera)), value_type=str)
         yield Node(
             package="depth_perception",
             executable="viewer",
@@ -163,24 +164,24 @@ class Bringup:
             output="screen",
         )
 
-    @property
-    def _nodes(self) -> list[str]:
-        """Executables: `drive`, or one for each system."""
-        return ["drive"] if self._is("composed") else self._systems
+    def _nodes(self, camera: Camera) -> list[str]:
+        """A camera's executables: `drive`, or one for each system."""
+        return ["drive"] if self._is("composed") else self._systems(camera)
 
-    @property
-    def _outputs(self) -> list[str]:
+    def _outputs(self, camera: Camera) -> list[str]:
         """What they publish; vision_msgs is not everywhere."""
-        topics = [output for name in self._systems for output in OUTPUTS[name]]
+        topics = [output for name in self._systems(camera) for output in OUTPUTS[name]]
+        topics += [f"{name}/latency_ms" for name in self._nodes(camera)]
         return [topic for topic in topics if topic != "objects/detections" or importlib.util.find_spec("vision_msgs")]
 
-    @property
-    def _systems(self) -> list[str]:
-        """The executable of each system."""
-        systems = self.given.get("systems", "").split() or SYSTEMS
+    def _systems(self, camera: Camera) -> list[str]:
+        """The executable of each system, as the argument says, else as params_file says of this camera."""
+        given, told = self.given.get("systems", ""), str(camera.parameters.get("systems") or "")
+        systems = given.split() or told.split() or SYSTEMS
         if unknown := [system for system in systems if f"{system}_node" not in OUTPUTS]:
             known = ", ".join(name.removesuffix("_node") for name in OUTPUTS)
-            raise BadInput(f"systems:={self.given['systems']}: wanted some of {known} with spaces between, got {unknown[0]!r}")
+            where = f"systems:={given}" if given.split() else f"{self.given['params_file']}: systems: {told}"
+            raise BadInput(f"{where}: wanted some of {known} with spaces between, got {unknown[0]!r}")
         return [f"{system}_node" for system in systems]
 
     @property
@@ -198,7 +199,7 @@ class Bringup:
         """What the arguments say beyond params_file."""
         values: dict[str, Any] = {name: ParameterValue(self.given[name], value_type=str) for name in PARAMETERS if self.given[name]}
         if not self._is("composed"):
-            values.pop("systems", None)  # each node has its own
+            values["systems"] = ParameterValue("", value_type=str)  # each node has its own, whatever the file says of all
         values |= {"use_sim_time": True} if self._sim_time else {}
         return values | ({"input.compressed": camera.compressed} if self.given.get("bag") else {})
 

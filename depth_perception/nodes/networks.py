@@ -44,9 +44,11 @@ class Networks:
         progress: told the phase and the seconds while an engine is built. Raises BadInput.
         """
         # Resolved once: `loop` may point models/current elsewhere while we read.
-        opened = model.load(Path(path or model.shipped("student" if kind == "depth" else kind)).resolve())
+        named = "model" if kind == "depth" else f"{kind}.model"
+        opened = model.load(_place(named, path or model.shipped("student" if kind == "depth" else kind)))
         if opened.kind != kind:
             raise BadInput(f"model {opened.path}: wanted one of {kind}, it is one of {opened.kind}")
+        directory = _place("engine_directory", config.engine_directory) if config.engine_directory else None
         engines = {
             name: engine.load_with_standby(
                 opened,
@@ -54,7 +56,7 @@ class Networks:
                 threads=config.engine_threads,
                 device=config.engine,
                 precision=_precision(opened, name, config.engine_precision),
-                directory=Path(config.engine_directory).expanduser() if config.engine_directory else None,
+                directory=directory,
                 may_build=config.build_engines,
                 progress=progress,
             )
@@ -120,6 +122,14 @@ class AtWork:
         if values and "engine" not in values:
             values["engine"] = next(value for key, value in values.items() if key.endswith("_engine"))
         return values
+
+
+def _place(name: str, path: str | Path) -> Path:
+    """Where the path of a parameter leads. BadInput where that is nowhere: the home of nobody, links that go round."""
+    try:
+        return Path(path).expanduser().resolve()
+    except (RuntimeError, OSError) as error:
+        raise BadInput(f"{name}: {path}: {error}") from None
 
 
 def _precision(opened: model.Model, network: str, asked: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import traceback
 from collections.abc import Callable
 from typing import Any
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -33,7 +36,26 @@ NEEDS = {
     "objects": {"objects"},
     "markings": {"depth", "odometry", "markings"},
 }
+# By then every buffer that an ordinary frame needs has been asked for once.
+SETTLED_FRAMES = 30
 BESIDE: dict[str, Callable[..., Beside]] = {"objects": objects_beside.ObjectsBeside, "markings": markings_beside.MarkingsBeside}
+
+Transition = Callable[["Perception", LifecycleState], TransitionCallbackReturn]
+
+
+def _told(transition: Transition) -> Transition:
+    """A transition whose defects are told, in the log and in /diagnostics: rclpy takes what it raises for an ERROR without a word."""
+
+    @functools.wraps(transition)
+    def run(self: Perception, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception as error:
+            if rclpy.ok():  # else it was told to stop in the middle of it
+                self.tell_defect(error)
+            raise
+
+    return run
 
 
 class Perception(LifecycleNode):
@@ -59,6 +81,7 @@ class Perception(LifecycleNode):
         self._inputs: Inputs | None = None
         self._error = ""
         self._start_to_active_s: float | None = None
+        self._has_ahead = False
         self._configs = configs = parameters.Configs(self, CONFIGS, self._on_changed)
         self._worker = Worker(self, lambda: configs[""], scale=Scale(1.0, configs["depth"].scale.prior_sigma))
         self._diagnostics = Diagnostics(self, lambda: configs["diagnostics"])
@@ -75,6 +98,7 @@ class Perception(LifecycleNode):
         """unconfigured, inactive, active or finalized."""
         return str(self._state_machine.current_state[1])
 
+    @_told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the model, proves its engines and makes the publishers."""
         configs = self._configs
@@ -105,6 +129,7 @@ class Perception(LifecycleNode):
         """The systems that are needed for what this node publishes."""
         return set().union(*(NEEDS[system] for system in self._publishes))
 
+    @_told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes and starts working."""
         assert self.drive is not None and self._outputs is not None
@@ -129,16 +154,19 @@ class Perception(LifecycleNode):
         self.get_logger().info(f"active {when}, engine {self._networks.values['engine']}")
         return super().on_activate(state)
 
+    @_told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops working and unsubscribes."""
         self.stop()
         return super().on_deactivate(state)
 
+    @_told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lets the engines go."""
         self._forget()
         return TransitionCallbackReturn.SUCCESS
 
+    @_told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops, from any state."""
         self.stop()
@@ -165,6 +193,11 @@ class Perception(LifecycleNode):
             self._outputs.close()
         self._outputs, self.drive, self._beside = None, None, {}
         self._networks.forget()
+
+    def tell_defect(self, error: Exception) -> None:
+        """An exception that nobody foresaw: what /diagnostics says until the node is configured; the log has where it came from."""
+        self._error = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+        self.get_logger().error(traceback.format_exc())
 
     def _refuse(self, error: BadInput) -> TransitionCallbackReturn:
         self._error = str(error)
@@ -196,7 +229,7 @@ class Perception(LifecycleNode):
             loaded["depth"] = Networks.load(config, names, path=config.model, progress=self._building)
         for kind in (kind for kind in BESIDE if kind in runs):
             loaded[kind] = Networks.load(config, kind=kind, path=self._configs[kind].model, progress=self._building)
-        take_ahead()
+        self._has_ahead = False
         return loaded
 
     def made_beside(self, loaded: dict[str, Networks]) -> dict[str, Callable[[], None]]:
@@ -249,12 +282,15 @@ class Perception(LifecycleNode):
         source, state = self._inputs, self.state
         if source is not None:
             source.wait_until_served()
+            if self._worker.frames >= SETTLED_FRAMES and not self._has_ahead:
+                take_ahead()
+                self._has_ahead = True
         level, message = (DiagnosticStatus.ERROR, self._error) if self._error else (DiagnosticStatus.OK, state)
         values: dict[str, Any] = {"active": source is not None, "state": state, **self._networks.values}
         if source is not None:
             source.ask_for_latched()
             beside = list(self._beside.values())
-            level, message, counted = self._diagnostics.driving(source, self._worker, beside)
+            level, message, counted = self._diagnostics.driving(source, self._worker, beside, has_depth="depth" in self._runs)
             values |= {"start_to_active_s": f"{self._start_to_active_s:.3f}"} | counted
             values |= {f"published_{system}": self._worker.published[system] for system in self._publishes}
             for each in beside:

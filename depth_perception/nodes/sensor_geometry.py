@@ -79,14 +79,14 @@ class SensorGeometry:
 
     def findings(self) -> list[str]:
         """Sentences about extrinsics: missing ones, and those that TF and the user tell differently."""
+        if self._fixed is not None:
+            return self._missing_in_file() + self._disagreements_with_file(self._fixed[0])
         if self.info is None:
             return []
         try:
             from_tf = self._from_messages()
         except BadInput as error:
-            return [str(error)] if self._fixed is None else []
-        if self._fixed is not None:
-            return decode.disagreements(from_tf, self._fixed[0])
+            return [str(error)]
         found: list[str | None] = []
         links = [("T_base_camera", from_tf.base_frame, from_tf.frame_id), ("T_camera_lidar", from_tf.frame_id, self.lidar_frame)]
         for name, target, source in links:
@@ -98,6 +98,22 @@ class SensorGeometry:
             elif told is None and given is None and target != source:
                 found.append(self._tree.gap(target, source))
         return [sentence for sentence in found if sentence]
+
+    def _missing_in_file(self) -> list[str]:
+        """What neither the calibration file nor TF tells."""
+        now = self.calibration()[0]
+        links = [(now.T_base_camera, now.base_frame, now.frame_id), (now.T_camera_lidar, now.frame_id, self.lidar_frame)]
+        gaps = [self._tree.gap(target, source) for T, target, source in links if T is None and source is not None]
+        return [sentence for sentence in gaps if sentence]
+
+    def _disagreements_with_file(self, given: Calibration) -> list[str]:
+        """What CameraInfo, once there is a good one, and TF tell differently."""
+        if self.info is None:
+            return []
+        try:
+            return decode.disagreements(self._from_messages(), given)
+        except BadInput:
+            return []
 
     def _from_messages(self) -> Calibration:
         """What CameraInfo and TF say."""

@@ -13,7 +13,7 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, Calibration
 from depth_perception.nodes import encode
 from depth_perception.nodes.beside import Beside, Seen
 from depth_perception.nodes.inputs import Inputs
@@ -24,6 +24,10 @@ from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.drive import Drive
 from depth_perception.systems.odometry import OdometryOutput
 from depth_perception.systems.scale import Scale
+
+# TF static comes piece by piece, from several publishers: so long the topmost frame above the camera has to be the same one before it gets
+# a link above it. TF keeps one parent for each frame: the robot's own link above it, which is sent once, would be lost for good.
+GUESS_STANDS_S = 2.0
 
 
 class Worker:
@@ -36,7 +40,7 @@ class Worker:
     Attributes:
         frames: that went through since it began. published: outputs that somebody took, by system, in all.
         recent_ms: from an image's arrival to its depth's publication, the last hundred.
-        scale: the last frame's.
+        scale: the last frame's. notes: sentences on what it holds back at present.
     """
 
     def __init__(self, node: Node, config: Callable[[], Config], *, scale: Scale) -> None:
@@ -44,8 +48,10 @@ class Worker:
         self.frames = 0
         self.published: dict[str, int] = dict.fromkeys(SYSTEMS, 0)
         self.recent_ms: deque[float] = deque(maxlen=100)
+        self.notes: list[str] = []
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._guess: tuple[str, int] | None = None  # the body's name, and since when it is guessed, nanoseconds of the node's clock
 
     @property
     def latency_ms(self) -> float | None:
@@ -61,6 +67,8 @@ class Worker:
     def start(self, drive: Drive, source: Inputs, outputs: Outputs, beside: Sequence[Beside]) -> None:
         """Begins to work, until `source` is closed; what runs beside gets each frame after the drive."""
         self.frames = 0
+        self.recent_ms.clear()
+        self.notes, self._guess = [], None
         self._thread = threading.Thread(target=self._work, args=(drive, source, outputs, beside), name="systems", daemon=True)
         self._thread.start()
 
@@ -98,6 +106,7 @@ class Worker:
                     elif isinstance(output, OdometryOutput):
                         odometry_output = output
                         self._publish_odometry(outputs, output)
+                        self._publish_tf(outputs, output, frame.calibration)
                         latency |= {
                             "odometry": (time.perf_counter() - before) * 1e3,
                             "odometry_total": (time.perf_counter() - received) * 1e3,
@@ -135,10 +144,28 @@ class Worker:
         outputs.send("scale", lambda: encode.labelled(values))
 
     def _publish_odometry(self, outputs: Outputs, output: OdometryOutput) -> None:
+        odom = self._config().odom_frame
+        self.published["odometry"] += outputs.send("odometry", lambda: encode.odometry(output, odom))
+
+    def _publish_tf(self, outputs: Outputs, output: OdometryOutput, calibration: Calibration) -> None:
         config = self._config()
-        self.published["odometry"] += outputs.send("odometry", lambda: encode.odometry(output, config.odom_frame))
-        if config.publish_tf:
+        if not config.publish_tf:
+            return
+        self.notes = [] if self._has_stood(calibration) else [
+            f"TF {config.odom_frame} -> {output.base_frame} waits a moment: this body is only the topmost frame above the camera so far, "
+            "and input.base_frame is empty"]
+        if not self.notes:
             outputs.send("tf", lambda: encode.transform(output, config.odom_frame))
+
+    def _has_stood(self, calibration: Calibration) -> bool:
+        """Whether the body is named, or has been the same guess for long enough by the node's clock."""
+        if not calibration.is_guess:
+            self._guess = None
+            return True
+        now_ns = self._node.get_clock().now().nanoseconds
+        if self._guess is None or self._guess[0] != calibration.base_frame or now_ns < self._guess[1]:
+            self._guess = (calibration.base_frame, now_ns)
+        return now_ns - self._guess[1] >= GUESS_STANDS_S * 1e9
 
     def _publish_bev(self, outputs: Outputs, output: BevOutput) -> None:
         self.published["bev"] += outputs.send("cloud", lambda: encode.cloud(output))

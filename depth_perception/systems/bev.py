@@ -24,6 +24,7 @@ class Config:
     stride: every how-many-th pixel of the depth image, both ways.
     min_confidence: camera points below are left out.
     max_range_m: distance from the body, on the ground.
+    min_range_m: returns nearer to the LiDAR are of the car itself, and left out; 0: none are.
     above_m: points higher than this over the ground are left out (bridges, crowns).
     voxel_m: one point is kept per cube of this edge.
     window: how many past images the cloud remembers, moved by odometry.
@@ -35,6 +36,7 @@ class Config:
     stride: int = ranged(4, 1, 64)
     min_confidence: float = ranged(0.3, 0, 1)
     max_range_m: float = ranged(40.0, 1, 300)
+    min_range_m: float = ranged(1.0, 0, 100)
     above_m: float = ranged(4.0, 0.1, 100)
     voxel_m: float = ranged(0.2, 0.01, 10)
     window: int = ranged(5, 1, 200)
@@ -138,9 +140,11 @@ class Bev:
     def _lidar_points(self, frame: Frame, T_base_camera: np.ndarray) -> np.ndarray:
         """(N, 4) body-frame points of a scan, confidence 1."""
         assert frame.scan is not None
-        points = np.ones((len(frame.scan.points), 4), np.float32)
+        config, seen = self._config, frame.scan.points
+        points = np.ones((len(seen), 4), np.float32)
         points[:, :3] = pose.transform(T_base_camera, lidar.in_camera(frame.scan, frame.calibration))
-        return points[np.hypot(points[:, 0], points[:, 1]) <= self._config.max_range_m]
+        off_the_car = np.einsum("ni,ni->n", seen, seen) >= config.min_range_m**2
+        return points[off_the_car & (np.hypot(points[:, 0], points[:, 1]) <= config.max_range_m)]
 
     def _rays_of(self, calibration: Calibration) -> np.ndarray:
         key = calibration.K.tobytes() + bytes(f"{calibration.width}x{calibration.height}", "ascii")

@@ -125,13 +125,14 @@ def _sees_a_scan(frame: Frame) -> bool:
 def scan_in_view(frame: Frame, size: tuple[int, ...], *, points: int = Config.scan_points) -> tuple[np.ndarray, np.ndarray]:
     """(h, w) LiDAR depth where a return falls into the image, NaN elsewhere, and K of that size.
 
-    points: so many of the scan's returns, evenly picked. A scalar needs thousands of witnesses, not a hundred thousand: the rest would
-    only cost latency. At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.
+    points: about so many of the scan's returns, evenly picked. A scalar needs thousands of witnesses, not a hundred thousand: the rest
+    would only cost latency. At the network's own resolution the nearest return per pixel wins, so what it sees past an edge does not vote.
     """
     assert frame.scan is not None
     calibration, (height, width) = frame.calibration, size
     K = camera.resize_K(calibration.K, from_size=(calibration.height, calibration.width), to_size=(height, width))
-    every = max(len(frame.scan.points) // points, 1)
+    # Odd: where a LiDAR tells all its 16, 32, 64 or 128 beams of a column and then the next column, an even step would pick few of them.
+    every = len(frame.scan.points) // points | 1
     return camera.z_buffer(K, lidar.in_camera(frame.scan, calibration, every=every), height=height, width=width), K
 
 

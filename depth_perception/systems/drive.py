@@ -16,6 +16,15 @@ from depth_perception.systems.depth import Depth, DepthOutput
 from depth_perception.systems.odometry import T_BODY_OPTICAL, Odometry, OdometryOutput
 
 JUMP_NS = 1_000_000_000
+SAME_PLACE = 1e-3  # metres, and radians: by less the camera has not moved in the body, whoever rounds
+
+
+def _same_body(before: Calibration, now: Calibration) -> bool:
+    """Whether both tell the same place in the same body, so that poses may be chained from one to the other."""
+    if before.body_frame != now.body_frame:
+        return False
+    was, is_now = before.T_base_camera, now.T_base_camera
+    return was is None or is_now is None or np.allclose(was, is_now, rtol=0, atol=SAME_PLACE)
 
 
 class Drive:
@@ -66,10 +75,13 @@ class Drive:
 
     def step(self, frame: Frame) -> Iterator[DepthOutput | OdometryOutput | BevOutput]:
         """One frame through all systems. Time that jumps back by more than a second starts a new drive; a frame that is merely not
-        later than the one before is BadInput, as it is for a bag's reader."""
+        later than the one before is BadInput, as it is for a bag's reader. A body that becomes known in mid-drive, or is another one now,
+        starts a new drive as well: TF may come late, and poses and clouds of two bodies cannot be chained."""
         if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
             if frame.stamp_ns >= self._stamp_ns - JUMP_NS:
                 raise BadInput("image: its stamp is not later than the one before")
+            self.reset()
+        elif self.frame is not None and not _same_body(self.frame.calibration, frame.calibration):
             self.reset()
         T_previous_now = self._expected_motion(frame.stamp_ns)
         self._stamp_ns = frame.stamp_ns

@@ -73,6 +73,17 @@ def test_points_that_are_left_out_take_their_times_along():
     np.testing.assert_allclose(decode.scan(message(form, fields, rows)).time_s, [0, 0.04], atol=1e-6)
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_exact_zeros_are_no_return(zero):
+    """Several drivers fill the place of a beam that came back from nowhere with zeros; a point on an axis is one."""
+    form, fields, behind = DRIVERS["hesai_ros_driver"]
+    places = [(1.0, 1.0, 1.0), (zero, zero, zero), (0.0, 0.0, -1.5), (0.0, 0.0, 0.0), (1e-6, 0.0, 0.0)]
+    scan = decode.scan(message(form, fields, [(*p, *behind(0.01 * i)) for i, p in enumerate(places)]))
+    np.testing.assert_array_equal(scan.points, np.array([places[0], places[2], places[4]], np.float32))
+    np.testing.assert_allclose(scan.time_s, [0, 0.02, 0.04], atol=1e-6)
+    assert len(scan.ring) == len(scan.intensity) == 3
+
+
 def times(kind, values, *, stamp=STAMP):
     form = {"f4": "<4f", "f8": "<3fd", "u4": "<3fI"}[kind]
     rows = [(0.0, 0.0, 1.0, value) for value in values]

@@ -44,9 +44,10 @@ def cloud(names, datatypes, *, gaps, width=5, height=1, is_bigendian=False, row_
 
 
 def as_sensor_msgs_py_reads(message: PointCloud2) -> np.ndarray:
-    """Its structured points, without those that are nowhere. It swaps bytes in the message itself: it gets a copy."""
+    """Its structured points, without those that are nowhere or no return. It swaps bytes in the message itself: it gets a copy."""
     points = point_cloud2.read_points(copy.deepcopy(message))
-    return points[np.isfinite([points[axis].astype(np.float32) for axis in "xyz"]).all(0)]
+    axes = np.array([points[axis].astype(np.float32) for axis in "xyz"])
+    return points[np.isfinite(axes).all(0) & axes.any(0)]
 
 
 def assert_same(message: PointCloud2, theirs: np.ndarray) -> None:

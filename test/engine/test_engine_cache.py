@@ -206,6 +206,20 @@ def test_places(tmp_path, monkeypatch):
         cache.writable([tmp_path / "file" / "engines"])
 
 
+def test_a_user_without_a_home_has_the_place_beside_the_model(tmp_path, monkeypatch):
+    """As in a container that runs under a number that it does not know."""
+    import pwd
+
+    def unknown(number):
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    beside, users = cache.directories(tmp_path / "model")
+    assert (beside, users) == (tmp_path / "model" / "engines", Path("/.cache/depth_perception/engines"))
+
+
 def test_prune_keeps_the_current_and_the_newest(tmp_path):
     keys = [replace(KEY, onnx_sha256=f"{k:02d}" * 32) for k in range(5)]
     for k, key in enumerate(keys):

@@ -102,6 +102,16 @@ def test_a_model_that_is_none_ends_the_node_with_one_sentence(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_a_model_behind_links_that_go_round_ends_the_node_with_one_sentence(tmp_path):
+    (tmp_path / "current").symlink_to(tmp_path / "newest")
+    (tmp_path / "newest").symlink_to(tmp_path / "current")
+    command = [sys.executable, "-m", "depth_perception.nodes.drive", "--ros-args", "-p", f"model:={tmp_path / 'current'}"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert f"model: {tmp_path / 'current'}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_node_outlives_whatever_fits_into_a_message(car):
     """Messages of the right type with anything inside; afterwards an ordinary image is answered as ever."""
     from hypothesis import given, settings
@@ -158,6 +168,7 @@ def test_a_node_outlives_whatever_fits_into_a_message(car):
         ("input.T_camera_lidar:=[1.0, 2.0]", "input.T_camera_lidar: wanted 7 numbers (x y z qx qy qz qw), got [1.0, 2.0]"),
         ("qos_overrides./image.subscription.reliability:=sometimes", "qos_overrides of image"),
         ("input.calibration:=/absent.yaml", "/absent.yaml: wanted a calibration file"),
+        ("engine_directory:=~nobody_here/engines", "engine_directory: ~nobody_here/engines: Could not determine home directory"),
     ],
 )
 def test_a_parameter_that_cannot_be_ends_the_node_with_one_sentence(tiny_model, parameter, sentence):

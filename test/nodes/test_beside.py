@@ -53,3 +53,37 @@ def test_what_breaks_as_the_node_is_told_to_stop_is_no_defect(monkeypatch):
     system = Broken()
     system.see_one()
     assert (system.logged, system.skipped) == ([], {})
+
+
+class Listened(Broken):
+    """A system that finds something wrong with every frame, while somebody listens."""
+
+    listened = True
+
+    def wanted(self, outputs):
+        return self.listened
+
+    def step(self, seen, outputs):
+        self.said = ["something is wrong"]
+        self._mail.close()
+        return True
+
+    def until_silent(self, patience_s=20.0):
+        end = time.monotonic() + patience_s
+        while self.said and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self.said
+
+
+def test_what_was_wrong_is_not_said_for_ever():
+    system = Listened()
+    system.see_one()
+    assert system.said
+    system.stop()
+    system.start(system, None)
+    assert system.said == [], "a new start"
+    system.said = ["something is wrong"]
+    system.listened = False
+    system.put(beside.Seen(None, time.perf_counter()))
+    assert system.until_silent(), "nobody listens, and nobody looks any more"
+    system.stop()

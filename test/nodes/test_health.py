@@ -57,16 +57,20 @@ class Reports:
         monkeypatch.setattr(diagnostics, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         node = SimpleNamespace(create_publisher=lambda *of: None, get_logger=lambda: SimpleNamespace(warning=lambda sentence: None))
         self.source = SimpleNamespace(received=0, dropped=0, scans=0, skipped=Counter(), calibrated=True, notes=lambda *a, **k: [])
-        self.worker = SimpleNamespace(frames=0, recent_ms=[], latency_ms=None, scale=SimpleNamespace(value=1.0, sigma=0.05, inliers=900))
+        scale = SimpleNamespace(value=1.0, sigma=0.05, inliers=900)
+        self.worker = SimpleNamespace(frames=0, recent_ms=[], latency_ms=None, scale=scale, notes=[])
         self._diagnostics = diagnostics.Diagnostics(node, lambda: WELL)
         self._diagnostics.start()
 
-    def after_a_second(self, *, images=10, fetched=0, finished=0):
+    def after_a_second(self, *, images=10, fetched=0, finished=0, has_depth=True):
         self.now_s += 1.0
         self.source.received += images
         self.source.dropped += images - fetched
         self.worker.frames += finished
-        return self._diagnostics.driving(self.source, self.worker, [])[:2]
+        return self._diagnostics.driving(self.source, self.worker, [], has_depth=has_depth)[:2]
+
+    def values(self, *, has_depth):
+        return self._diagnostics.driving(self.source, self.worker, [], has_depth=has_depth)[2]
 
 
 def test_a_worker_that_hangs_is_a_warning_until_it_works_again(monkeypatch):
@@ -120,6 +124,19 @@ def test_a_car_without_lidar_is_no_finding():
     assert found(Config(min_scale_inliers=0), scale_inliers=0, scale_sigma=0.5) == []
 
 
+def test_where_no_depth_runs_nothing_is_missed_of_it():
+    assert found(Config(min_rate_hz=20.0), scale_inliers=None, scale_sigma=9.0) == []
+
+
+def test_a_node_without_depth_has_no_scale(monkeypatch):
+    reports = Reports(monkeypatch)
+    reports.worker.scale.inliers = 0
+    assert reports.after_a_second(fetched=10, finished=10)[1].startswith("0 LiDAR returns agree with the depth")
+    assert reports.after_a_second(fetched=10, finished=10, has_depth=False) == (DiagnosticStatus.OK, "running")
+    assert {"scale", "scale_sigma", "scale_inliers"} <= reports.values(has_depth=True).keys()
+    assert not [name for name in reports.values(has_depth=False) if name.startswith("scale")]
+
+
 def test_notes_come_first():
     assert found(notes=["no message on /image for 2 s"], latency_ms=900.0) == [
         "no message on /image for 2 s",
@@ -151,3 +168,11 @@ def test_one_source_follows_the_first_until_it_falls_silent():
     source.check("rear")
     with pytest.raises(BadInput, match="'front' among those of 'rear'"):
         source.check("front")
+
+
+def test_a_sensor_that_gets_a_name_is_the_same_one():
+    source = OneSource("/camera_info", clock=lambda: 0.0)
+    source.check("")
+    source.check("front")
+    with pytest.raises(BadInput, match="messages of '' among those of 'front'"):
+        source.check("")

@@ -76,6 +76,41 @@ def test_each_camera_has_its_nodes_in_its_namespace(bringup):
     assert dict(nodes[-1].remappings) == {"image": "/rear/image", "camera_info": "/rear/info", "points": "points"}
 
 
+def systems_given(node):
+    """What a node is given as `systems` beyond params_file; None: what the file says counts."""
+    value = node.parameters[1].get("systems")
+    return None if value is None else value.args[0]
+
+
+def test_the_systems_of_the_file_are_started_one_process_each(bringup):
+    file = "/**: {ros__parameters: {systems: depth markings}}"
+    nodes = list(bringup(file, composed="false").perception())
+    assert [(node.executable, systems_given(node)) for node in nodes] == [("depth_node", ""), ("markings_node", "")]
+    (node,) = bringup(file).perception()
+    assert (node.executable, systems_given(node)) == ("drive", None)
+    nodes = list(bringup(file, composed="false", systems="bev").perception())
+    assert [(node.executable, systems_given(node)) for node in nodes] == [("bev_node", "")]
+    with pytest.raises(BadInput, match=r"systems: radar: wanted some of depth, .* with spaces between, got 'radar'"):
+        list(bringup("/**: {ros__parameters: {systems: radar}}", composed="false").perception())
+
+
+def test_a_recording_has_the_outputs_of_the_file_s_systems(bringup):
+    (recorder,) = bringup("/**: {ros__parameters: {systems: markings}}", record="new").recorder()
+    topics = recorder.parameters[0]["topics"]
+    assert "/markings/mask" in topics and "/odometry" not in topics
+
+
+def test_each_camera_has_its_own_systems_and_what_the_file_says_of_all(bringup):
+    some = TWO.replace("publish_tf: false", "systems: objects") + "/**: {ros__parameters: {systems: depth markings}}"
+    nodes = list(bringup(some, composed="false").perception())
+    assert [(node.executable, node.namespace) for node in nodes] == [("depth_node", "front"), ("markings_node", "front"),
+                                                                     ("objects_node", "rear")]
+    (recorder,) = bringup(some, record="new", composed="false").recorder()
+    topics = recorder.parameters[0]["topics"]
+    assert {"/front/markings/mask", "/rear/objects", "/rear/objects_node/latency_ms"} <= set(topics)
+    assert not {"/rear/depth/image", "/front/objects", "/front/objects_node/latency_ms"} & set(topics)
+
+
 def test_one_of_the_cameras_can_be_named(bringup):
     (node,) = bringup(TWO, namespace="/rear").perception()
     assert node.namespace == "rear"

@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -79,6 +81,27 @@ def test_what_activation_refuses_leaves_no_subscription_behind(start_car):
     car.until(lambda: all(sensor.get_subscription_count() == 0 for sensor in car.sensors.values()), "no subscription")
 
 
+def without(name):
+    """What Python runs in a drive node's place: one whose perception has lost something that only a transition needs."""
+    return "-c", f"import sys; from depth_perception.nodes import drive, perception; perception.{name} = None; sys.exit(drive.main())"
+
+
+@pytest.mark.parametrize(("lost", "fails"), [("Outputs", "configure"), ("Inputs", "activate")])
+def test_a_defect_in_a_transition_is_told(start_car, lost, fails):
+    car = start_car(program=without(lost), parameters=["autostart:=false"])
+    assert [car.change_state("configure"), car.change_state("activate")] == [fails == "activate", False]
+    car.until(lambda: "internal error: TypeError: 'NoneType' object is not callable" in car.observer.message, "it in /diagnostics")
+    assert (car.observer.level, car.observer.status["state"]) == (b"\x02", "unconfigured")
+    assert "Traceback" in car.said() and f"in on_{fails}" in car.said()
+
+
+def test_a_defect_that_ends_the_start_is_in_the_log(tiny_model):
+    command = [sys.executable, *without("Outputs"), "--ros-args", "-p", f"model:={tiny_model}"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "TypeError: 'NoneType' object is not callable" in result.stderr
+
+
 def test_what_activation_refused_once_is_forgotten_when_it_is_repaired(start_car, tmp_path):
     car = start_car(parameters=["autostart:=false", f"input.calibration:={tmp_path / 'none.yaml'}"])
     assert car.change_state("configure")
@@ -109,12 +132,15 @@ def test_enable_stops_and_starts(car):
     from std_srvs.srv import SetBool
 
     feed(car, 1)
+    car.until(lambda: "latency_ms_p50" in car.observer.status, "a report of its latency")
     answer = car.call(SetBool, "~/enable", data=False)
     assert (answer.success, answer.message) == (True, "the node is inactive")
     car.until(lambda: car.sensors["image"].get_subscription_count() == 0, "the node to unsubscribe")
     answer = car.call(SetBool, "~/enable", data=True)
     assert (answer.success, answer.message) == (True, "the node is active")
     car.until_listening()
+    car.until(lambda: car.observer.status.get("frames") == "0", "a report of the new start")
+    assert "latency_ms_p50" not in car.observer.status, "that was before"
     feed(car, 2)
     assert car.call(SetBool, "~/enable", data=True).success, "what is on already stays on"
 

@@ -123,6 +123,23 @@ def test_image_and_scan_together_and_each_alone_when_the_other_falls_silent(star
     assert "the LiDAR is silent, its last scan is" in said or "the LiDAR is silent: objects come from the image alone" in said
 
 
+def test_a_node_without_depth_misses_no_scale(start):
+    car = start().until_listening()
+    car.send("/tf_static", static_tf())
+    images = iter(range(1, 1000))
+
+    def drives():
+        now = next(images)
+        car.send("camera_info", info_at(now))
+        car.send("points", scan_at(now))
+        car.send("image", image_at(now, grey=200))
+        until_seen(car, "cyclist", now)
+        return int(car.observer.status.get("frames", 0)) > 3 and car.observer.message == "running"
+
+    car.until(drives, "all to be well")
+    assert not [name for name in car.observer.status if name.startswith("scale")]
+
+
 def test_a_car_without_a_camera(start):
     car = start().until_listening()
     car.send("/tf_static", static_tf())

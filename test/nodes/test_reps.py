@@ -105,6 +105,29 @@ def test_rep_105_odometry_is_from_odom_to_the_body_continuous_and_on_tf(car):
     assert np.abs(steps).max() < 2.0, "no jumps: odom is continuous"
 
 
+def test_rep_105_a_body_that_nobody_has_named_gets_its_link_when_tf_has_had_time_to_come(car):
+    """TF keeps one parent for each frame: a link that is sent too early would take the robot's own from it. Until then it is told."""
+    from tf2_msgs.msg import TFMessage
+
+    links, told = [], set()
+    car.observer.create_subscription(TFMessage, "/tf", lambda message: links.extend(message.transforms), 10)
+    car.until(lambda: car.observer.count_subscribers("/tf") > 0, "somebody to listen to TF")
+    car.send("/tf_static", static_tf([("chassis", "camera", T_BASE_CAMERA)]))
+    i = iter(range(1, 1000))
+
+    def drive():
+        now = next(i)
+        car.send("camera_info", info_at(now))
+        car.depth_of(now, grey=20 + now % 200)
+        told.add("TF odom -> chassis waits a moment" in car.observer.message)
+        return links and "TF odom" not in car.observer.message
+
+    car.until(drive, "TF, and that nothing is told to be waited for any more", seconds=60.0)
+    assert True in told and int(car.observer.status["skipped"]) == 0
+    assert {(link.header.frame_id, link.child_frame_id) for link in links} == {("odom", "chassis")}
+    assert decode.stamp_ns(links[0].header) > car.observer.trajectory[0][0], "the odometry itself does not wait"
+
+
 # --- REP 117 and 118: distances and depth images ---------------------------------------------------------------------
 
 

@@ -59,6 +59,24 @@ def test_a_file_needs_no_camera_info(tmp_path):
         SensorGeometry(Config(calibration="/nowhere.yaml"))
 
 
+def test_what_a_file_leaves_to_tf_is_missed(tmp_path):
+    file = tmp_path / "camera.yaml"
+    file.write_text(yaml.safe_dump({"width": SIZE[1], "height": SIZE[0], "K": CALIBRATION.K.tolist(), "camera_frame": "camera"}))
+    geometry = SensorGeometry(Config(calibration=str(file)))
+    (body,) = geometry.findings()
+    assert body.startswith("TF does not connect base_link")
+    geometry.lidar_frame = "lidar"
+    body, lidar = geometry.findings()
+    assert lidar.startswith("TF does not connect camera")
+    geometry.info = INFO
+    assert geometry.findings() == [body, lidar], "a CameraInfo does not change that"
+    geometry.add_transforms(tf())
+    assert geometry.findings() == []
+    geometry.info = messages.camera_info(CALIBRATION, stamp_ns=2)
+    geometry.info.k = np.zeros(9)
+    assert geometry.findings() == [], "nobody drives with that CameraInfo"
+
+
 def test_while_no_camera_is_known_a_scan_stands_where_tf_has_its_lidar():
     geometry = SensorGeometry(Config())
     geometry.add_transforms(tf(LINKS[:1]))

@@ -62,6 +62,26 @@ def test_two_lidars_on_one_topic(car):
     says(car, "2 publishers on /points: this node takes one sensor")
 
 
+def test_two_cameras_calibrations_on_one_topic(car):
+    """The other's focal length would make every second depth another one."""
+    from sensor_msgs.msg import CameraInfo
+
+    other = replace(CALIBRATION, K=CALIBRATION.K * [[2], [2], [1]], frame_id="rear")
+    i, depths = iter(range(1, 10_000)), []
+
+    def both():
+        now = next(i)
+        car.send("camera_info", info_at(now, other if len(depths) % 2 else CALIBRATION))
+        depths.append(car.depth_of(now))
+        return any("/camera_info: messages of 'rear' among those of 'camera'; one node takes one" in key for key in car.observer.status)
+
+    car.until(both, "the second camera to be named")
+    for depth in depths:
+        np.testing.assert_allclose(depth, depths[0])
+    car.observer.create_publisher(CameraInfo, "camera_info", 10)
+    says(car, "2 publishers on /camera_info: this node takes one sensor")
+
+
 def test_a_link_that_tf_lacks_is_named_and_a_loop_is_refused(car):
     i = iter(range(1, 10_000))
 

@@ -1,12 +1,14 @@
 """systems.bev: road and wall seen from above."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from worlds import CALIBRATION, SIZE, T_BASE_CAMERA, frame, true_depth
+from worlds import CALIBRATION, SIZE, T_BASE_CAMERA, T_BASE_LIDAR, frame, true_depth
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, Scan
 from depth_perception.geometry import pose
-from depth_perception.systems.bev import FREE, OCCUPIED, Bev, Config, ground_plane
+from depth_perception.systems.bev import FREE, OCCUPIED, UNKNOWN, Bev, Config, ground_plane
 from depth_perception.systems.depth import DepthOutput
 from depth_perception.systems.odometry import OdometryOutput
 from depth_perception.systems.scale import Scale
@@ -79,6 +81,24 @@ def test_ground_of_a_sloping_road_with_a_wall():
     assert a == pytest.approx(0.03, abs=0.01)
     assert b == pytest.approx(0.0, abs=0.01)
     assert c == pytest.approx(-0.3, abs=0.15)
+
+
+@pytest.mark.parametrize("source", ["lidar", "both"])
+def test_the_car_itself_is_no_obstacle(source):
+    """Roof and rack 0.7 m from the LiDAR; a post 1.5 m from it and a level road; (x, y, z) in the body's frame."""
+    x, y = np.meshgrid(np.arange(3.1, 20, 0.2), np.arange(-5.1, 5, 0.2))
+    road = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
+    roof, post = np.array([[0.1, 0.7, 1.7], [-0.7, 0.1, 1.7]]), np.array([[0.1, 1.5, 1.7]])
+    points = pose.transform(pose.inverse(T_BASE_LIDAR), np.vstack([road, roof, post])).astype(np.float32)
+    seen = replace(frame(), scan=Scan(points, 0))
+
+    def cells(**config):
+        output = Bev(Config(source=source, **config)).step(seen, depth_output(confidence=0.0), None)
+        return [at(output, *place) for place in ((0.1, 0.7), (-0.7, 0.1), (0.1, 1.5), (8.0, 0.0))]
+
+    assert cells() == [UNKNOWN, UNKNOWN, OCCUPIED, FREE]
+    assert cells(min_range_m=0.0) == [OCCUPIED, OCCUPIED, OCCUPIED, FREE]
+    assert cells(min_range_m=2.0) == [UNKNOWN, UNKNOWN, UNKNOWN, FREE]
 
 
 def test_unknown_source_is_refused():

@@ -1,12 +1,14 @@
 """systems.depth with a perfect network of the wrong scale: the truth comes out, in metres, in the image's view."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from worlds import CALIBRATION, SIZE, frame, true_depth
 
-from depth_perception.frame import BadInput
+from depth_perception.frame import BadInput, Scan
 from depth_perception.geometry import pose
-from depth_perception.systems.depth import Config, Depth
+from depth_perception.systems.depth import Config, Depth, road_of_scan, scan_in_view
 from depth_perception.systems.network_input import focal_ratio, prepare
 
 NETWORK = (48, 96)
@@ -160,6 +162,33 @@ def test_a_scan_shows_the_road_to_those_who_measure_by_it():
     depth.step(frame(stamp_ns=2))
     depth.reset()
     assert depth.road is None
+
+
+@pytest.mark.parametrize("beams", [16, 32, 64, 128])
+def test_every_beam_is_among_the_returns_that_are_picked(beams):
+    """A spinning LiDAR's order: all beams of a column, then the next column. Here beam b sees what is 5 + b metres away, in its own row."""
+    column, beam = (index.ravel() for index in np.meshgrid(np.arange(2000), np.arange(beams), indexing="ij"))
+    u, v, z = 20 + 0.07 * column, 1 + beam * (SIZE[0] - 2) / beams, 5.0 + beam
+    x, y = (u - CALIBRATION.K[0, 2]) / CALIBRATION.K[0, 0] * z, (v - CALIBRATION.K[1, 2]) / CALIBRATION.K[1, 1] * z
+    points = pose.transform(pose.inverse(CALIBRATION.T_camera_lidar), np.column_stack([x, y, z])).astype(np.float32)
+    seen = replace(frame(), scan=Scan(points, 0))
+    for wanted in (8000, 4000, len(points) // 2, len(points)):
+        sparse, _ = scan_in_view(seen, SIZE if beams < 100 else (192, 384), points=wanted)
+        assert np.unique(np.rint(sparse[np.isfinite(sparse)])).tolist() == (5 + np.arange(beams)).tolist()
+
+
+def test_the_road_is_right_whatever_order_a_lidar_fires_in():
+    """32 beams, +15 to -16 degrees, walls 6 m aside and 20 m ahead: every eighth return is of four beams, one of which sees road."""
+    T_base_lidar = CALIBRATION.T_base_camera @ CALIBRATION.T_camera_lidar
+    azimuth, elevation = np.meshgrid(np.linspace(-np.pi, np.pi, 2000, endpoint=False), np.deg2rad(np.arange(15, -17, -1)), indexing="ij")
+    rays = np.stack([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], -1).reshape(-1, 3)
+    forward, left, up = T_base_lidar[:3, :3] @ rays.T
+    with np.errstate(divide="ignore"):
+        to_road = np.where(up < 0, -T_base_lidar[2, 3] / up, np.inf)
+        to_wall = np.minimum(20 / np.abs(forward), 6 / np.abs(left))
+    points = (rays * np.minimum(to_road, to_wall)[:, None]).astype(np.float32)
+    assert len(points) // Config.scan_points == 8
+    np.testing.assert_allclose(road_of_scan(replace(frame(), scan=Scan(points, 0)), SIZE), [0, 1 / 1.5, 0], atol=0.005)
 
 
 def test_the_network_s_own_size_holds_all_that_it_knows():

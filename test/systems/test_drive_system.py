@@ -13,7 +13,7 @@ from depth_perception.systems.depth import Config as DepthConfig
 from depth_perception.systems.depth import Depth, DepthOutput
 from depth_perception.systems.drive import Drive
 from depth_perception.systems.network_input import focal_ratio
-from depth_perception.systems.odometry import Odometry, OdometryOutput
+from depth_perception.systems.odometry import T_BODY_OPTICAL, Odometry, OdometryOutput
 from depth_perception.systems.scale import Scale
 
 TENTH = 100_000_000
@@ -94,6 +94,45 @@ def test_an_image_that_is_not_later_than_the_last_is_refused_and_changes_nothing
             list(system.step(frame(stamp_ns=stamp)))
     assert seen.resets == 0
     assert [type(o) for o in system.step(frame(stamp_ns=31 * TENTH))] == [DepthOutput, OdometryOutput, BevOutput]
+
+
+REAR = pose.from_rotation_vector(np.array([0, 0, np.pi]), np.array([-1.0, 0, 1.5])) @ T_BODY_OPTICAL
+AT_FIRST = {"T_base_camera": None, "T_camera_lidar": None}
+
+
+def seen_by(stamp_ns, **changes):
+    """A frame of a camera whose place is another one."""
+    now = frame(stamp_ns=stamp_ns)
+    return replace(now, calibration=replace(now.calibration, **changes))
+
+
+@pytest.mark.parametrize("changes", [{"T_base_camera": REAR}, {"base_frame": "car"}], ids=["told at last", "another name"])
+def test_a_body_that_becomes_known_in_mid_drive_starts_a_new_drive(changes):
+    """TF of a camera that looks back comes with the fifth image: what was forward is backward from then on, and nothing mixes both."""
+    system, seen = drive()
+    before = {"T_base_camera": REAR} if "base_frame" in changes else AT_FIRST
+    first = [list(system.step(seen_by(i * TENTH, **before))) for i in range(4)]
+    fifth, sixth, seventh = (list(system.step(seen_by(i * TENTH, **(before | changes)))) for i in (4, 5, 6))
+    assert seen.resets == 1
+    assert [type(o) for o in fifth] == [DepthOutput, BevOutput]
+    assert seen.motions[4] is None
+    np.testing.assert_allclose(np.abs(first[3][1].T_odom_base[:3, 3]), [3, 0, 0], atol=1e-6)
+    for way, outputs in (1, sixth), (2, seventh):
+        _, odometry, _ = outputs
+        np.testing.assert_allclose(odometry.T_odom_base[:3, 3], [-way, 0, 0], atol=1e-6)
+        assert odometry.base_frame == changes.get("base_frame", "base_link")
+    # All that stands ten metres behind the camera, from here and from where it was in the same body.
+    assert fifth[1].points[:, 0].max() < 0
+
+
+def test_what_is_not_the_body_s_place_goes_on():
+    """The LiDAR's place that comes later, and a camera's that is told again by somebody who rounds."""
+    system, seen = drive()
+    rounded = np.round(CALIBRATION.T_base_camera + 1e-5, 4)
+    told = [{"T_camera_lidar": None}, {}, {"T_base_camera": rounded}, {}]
+    outputs = [list(system.step(seen_by(i * TENTH, **changes))) for i, changes in enumerate(told)]
+    assert seen.resets == 0
+    np.testing.assert_allclose(outputs[3][1].T_odom_base[:3, 3], [3, 0, 0], atol=1e-3)
 
 
 class Known:
