@@ -38,8 +38,7 @@ RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=Rel
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
-# The first image must not overtake TF static, nor the subscribers' own discovery of this process, which DDS does not tell.
-SETTLE_S = 0.5
+SETTLE_S = 0.5  # see Player.settle
 _LONGEST_NAP_S = 0.05
 _LAST_S = 0.2
 _A_MOMENT = Duration(nanoseconds=100_000_000)
@@ -75,7 +74,8 @@ class Player(Node):
         self._stamped: set[str] = set()
         self.published: dict[str, int] = {}
         self.missing: dict[str, str] = {}
-        for topic in (*(bag.topics if topics is None else topics), *self._static):
+        asked = list(bag.topics if topics is None else topics)
+        for topic in (*(topic for topic in asked if topic not in self._static), *self._static):  # these last: see `settle`
             if topic not in bag.topics:
                 raise BadInput(f"{bag.path}: has no topic {topic} to play, only {', '.join(bag.topics)}")
             if not (topic in self._outputs or re.fullmatch(exclude, topic) or (clock_hz and topic == "/clock")):
@@ -134,6 +134,19 @@ class Player(Node):
         if first_ns is None or self._start_ns > self._bag.end_ns:
             raise BadInput(f"{self._bag.path}: nothing to play on {', '.join(self._timed) or 'any topic'} from {start_offset_s:g} s on")
         self._send_static()
+
+    def settle(self) -> None:
+        """Until those who listen know all outputs, so that the first image overtakes neither TF static nor their discovery of this process.
+
+        DDS does not tell who knows a best-effort output. But outputs become known in the order in which they were made, and TF static, made
+        last, is acknowledged. A bag without TF static has nothing but time.
+        """
+        acknowledged = [self._outputs[topic] for topic in self._static if topic in self._outputs]
+        self.wait(SETTLE_S if acknowledged else 2 * SETTLE_S)
+        end = time.monotonic() + 2.0
+        for output in acknowledged:
+            while not self._stopped() and time.monotonic() < end and not output.wait_for_all_acked(_A_MOMENT):
+                pass
 
     def play(self, *, duration_s: float = float("inf")) -> None:
         """All messages at their time, once, from where `prepare` put the beginning."""
@@ -283,7 +296,8 @@ def main(argv: list[str] | None = None) -> int:
         player.wait_for_subscribers(args.wait_for, args.wait_count, args.wait_timeout)
         player.wait_for_nodes(args.wait_for, args.wait_for_nodes, args.wait_timeout)
         spare_the_collector()
-        player.wait(SETTLE_S + args.delay)
+        player.settle()
+        player.wait(args.delay)
         player.play(duration_s=args.duration)
         while args.loop and not interrupt.came:
             player.play(duration_s=args.duration)
