@@ -100,7 +100,7 @@ def soak(bag: str, *, minutes: float, rate: float, systems: str = "depth", minut
         **of_process(seen, warm_ns=car["begun_ns"] + round(warm * minute_s * 1e9)),
     }
     return {"results": rows, "summary": summary, "memory": soak_verdict.memory_judged_by(summary), "verdict": soak_verdict.of_run(summary),
-            "series": {"s, rss_mb, anon_mb": memory_over_time(seen, begun_ns=car["begun_ns"])}}
+            "series": {"s, rss_mb, anon_mb, given_out_mb": memory_over_time(seen, begun_ns=car["begun_ns"])}}
 
 
 def cycled(bag: str, *, cycles: int, systems: str = "depth odometry bev", model: str | None = None,

@@ -75,9 +75,9 @@ def of_cycles(seen: list[dict[str, float]], took_s: dict[str, list[float]]) -> d
 
 
 def memory_over_time(seen: list[dict[str, float]], *, begun_ns: int, most: int = 200) -> list[list[float]]:
-    """Rows of seconds, RSS and own memory in MB, at most so many."""
+    """Rows of seconds, then RSS, own memory and what malloc has given out in MB, at most so many."""
     thin = [seen[i] for i in np.unique(np.linspace(0, len(seen) - 1, min(len(seen), most)).astype(int))]
-    return [[round((row["at_ns"] - begun_ns) * 1e-9, 1), row["rss_mb"], row["anon_mb"]] for row in thin]
+    return [[round((row["at_ns"] - begun_ns) * 1e-9, 1), row["rss_mb"], row["anon_mb"], row["given_out_mb"]] for row in thin]
 
 
 def percentile(values: np.ndarray, p: float) -> float:

@@ -45,7 +45,8 @@ def test_a_process_is_judged_after_its_warm_up():
     assert soak_figures.of_process(seen, warm_ns=10 * 60 * SECOND) == {
         "rss_rise_mb": 45.0, "rss_mb_per_h": 60.0, "anon_mb_per_h": 0.0, "given_out_rise_mb": 22.5, "given_out_mb_per_h": 30.0,
         "cpu_share": 0.5, "threads": [16, 17], "files": [28, 28]}
-    assert soak_figures.memory_over_time(seen, begun_ns=0, most=3) == [[0.0, 210.0, 90.0], [1800.0, 230.0, 90.0], [3600.0, 260.0, 90.0]]
+    assert soak_figures.memory_over_time(seen, begun_ns=0, most=3) == [
+        [0.0, 210.0, 90.0, 60.0], [1800.0, 230.0, 90.0, 75.0], [3600.0, 260.0, 90.0, 90.0]]
 
 
 def test_the_rise_is_that_of_one_step():
