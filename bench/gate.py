@@ -10,7 +10,7 @@ gate.json: `ratios`: at that rate and size, a figure of `than` (a tutorial's nod
 `results`, or of the `rows` that the bound names. `drops` and `missed`: ours over our images must be `at_most` so much. These are targets,
 some of them missed so far. `floors` has all three of what was reached already, two thirds of the smallest ratio of the runs they were
 written from: the rest is a noisy machine's. Give runs of several hours: on a slow machine who computes loses more than who waits, and
-ratios of the same code were a third smaller. One that is `kept` is not written anew: at 60 Hz and 1080p the tutorial's node with our
+its ratios are smaller. One that is `kept` is not written anew: at 60 Hz and 1080p the tutorial's node with our
 profile is at its limit. A bound whose rows a run does not have is broken; floors take it from the other runs.
 """
 
