@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -109,6 +109,24 @@ def make_observer(folder: Path, *, keep_every: int, **of: Any) -> Any:
     if not rclpy.ok():
         rclpy.init()
     return Observer(folder, keep_every=keep_every, **of)
+
+
+@contextlib.contextmanager
+def observing(folder: Path, *, keep_every: int, **of: Any) -> Iterator[Any]:
+    """`make_observer`'s as long as the `with` lasts, however it ends; what it has heard can be read afterwards.
+
+    ROS is shut down with it if it was begun for it: left to the interpreter's end, DDS' threads may outlive what they use.
+    """
+    import rclpy
+
+    ours = not rclpy.ok()
+    observer = make_observer(folder, keep_every=keep_every, **of)
+    try:
+        yield observer
+    finally:
+        observer.destroy_node()
+        if ours:
+            rclpy.try_shutdown()
 
 
 def _spin(observer: Any, seconds: float) -> None:

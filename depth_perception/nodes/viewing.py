@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import signal
 import subprocess
@@ -46,6 +47,7 @@ class Viewing:
     def __init__(self, view: View | None) -> None:
         self._view = view
         self._process: subprocess.Popen[str] | None = None
+        self._interrupted = False
 
     def __enter__(self) -> Viewing:
         if self._view is not None:
@@ -53,7 +55,7 @@ class Viewing:
             numbers = [signal.SIGTERM, signal.SIGINT]
             if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
                 numbers.append(signal.SIGHUP)
-            self._before = {number: signal.signal(number, _interrupted) for number in numbers}
+            self._before = {number: signal.signal(number, self._on_signal) for number in numbers}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -88,6 +90,7 @@ class Viewing:
                                          preexec_fn=ended_with_parent(signal.SIGINT))
         end = time.monotonic() + STARTS_S
         while not (line := _read(self._shows).strip()):
+            self.check()
             if self._process.poll() is not None or time.monotonic() > end:
                 raise BadInput(self._complaint("the viewer did not start"))
             time.sleep(0.05)
@@ -99,19 +102,26 @@ class Viewing:
         if self._process is None or self._view is None or not self._view.serve:
             return
         print("the view stays open until Ctrl-C", file=sys.stderr, flush=True)
-        try:
-            if self._process.wait() != 0:
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._process.poll() is None:
+                self.check()
+                time.sleep(0.1)
+            if self._process.returncode != 0:
                 raise BadInput(self._complaint("the viewer died"))
-        except KeyboardInterrupt:
-            pass
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if a signal has come. What its handler raises in a destructor or a weak reference's callback, which may
+        run between any two steps, Python ignores."""
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
 
     def _complaint(self, otherwise: str) -> str:
         """The last line that the viewer said of itself."""
         return (_read(self._says).strip().splitlines() or [otherwise])[-1]
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _read(file: Any) -> str:

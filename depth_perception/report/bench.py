@@ -53,13 +53,12 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
             time (given apart, with them). start_to_active_s, frames, dropped, rss_mb, and the node's stages in ms. cpu_share: CPU
             seconds of the node per second of the drive, 1 is a core.
     """
-    from depth_perception.nodes.rehearsal import make_observer, rehearse
+    from depth_perception.nodes.rehearsal import observing, rehearse
 
     model = models.load(model_path or models.shipped())
     bag = bags.Bag(bag_path)
     topics = bags.guess_topics(bag)
-    with tempfile.TemporaryDirectory() as folder:
-        observer = make_observer(Path(folder), keep_every=0)
+    with tempfile.TemporaryDirectory() as folder, observing(Path(folder), keep_every=0) as observer:
         played = rehearse(
             observer,
             bag_path,
@@ -68,7 +67,6 @@ def drive(bag_path: str, model_path: str | None) -> dict[str, Any]:
             model=str(model.path.resolve()),
             stamp_now=True,
         )
-        observer.destroy_node()
     sent, received = played.published[topics.image], len(observer.depth_stamps)
     overhead = overheads(observer)
     warm = set(observer.depth_stamps[:WARM_UP])

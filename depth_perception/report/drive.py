@@ -32,7 +32,7 @@ SCORED = 60  # so many of a drive's depth images and clouds are kept, evenly spr
 
 def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewing: Viewing) -> dict[str, Any]:
     """What `drive` and `demo` do: play, listen, score, draw. reading: keyword arguments of `bag.frames`. Returns the summary."""
-    from depth_perception.nodes.rehearsal import make_observer, rehearse
+    from depth_perception.nodes.rehearsal import observing, rehearse
 
     model = models.load(args.model or models.shipped())
     bag = bags.Bag(args.bag)
@@ -44,14 +44,21 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewin
     parameters = {"input.calibration": str(Path(args.calibration).resolve())} if args.calibration else _extrinsics(reader.calibration)
     parameters |= _systems(args) | {"depth.size": "image"}  # it is scored and drawn beside the camera's images
     car = getattr(args, "car", {})
-    with tempfile.TemporaryDirectory(prefix="depth_perception_") as folder:
-        observer = make_observer(Path(folder), keep_every=-(-images // SCORED), systems=args.systems)
+    with (
+        tempfile.TemporaryDirectory(prefix="depth_perception_") as folder,
+        observing(Path(folder), keep_every=-(-images // SCORED), systems=args.systems) as observer,
+    ):
         played_topics = {"image": topics.image, "camera_info": topics.camera_info, "points": topics.points}
         compressed = image_type.endswith("CompressedImage")
         inputs = {name: value for name, value in (car | parameters).items() if name.startswith("input.")}
         inputs["input.compressed"] = compressed
         viewers = viewing.start({name: topic for name, topic in played_topics.items() if topic}, inputs)
         with tqdm(total=images, desc="drive", unit="frame", disable=not sys.stderr.isatty()) as bar:
+
+            def progress(done: int) -> None:
+                viewing.check()
+                bar.update(done - bar.n)
+
             played = rehearse(
                 observer,
                 str(args.bag),
@@ -62,14 +69,13 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewin
                 parameters=parameters,
                 params_file=getattr(args, "config", None) or "",
                 listeners=viewers,
-                progress=lambda done: bar.update(done - bar.n),
+                progress=progress,
             )
         summary = _figures(observer, played, topics.image)
         if not args.no_metrics:
             summary["metrics"] = _metrics(args, model, observer, reader, reference, reading)
         if args.out:
             drive_page.write(args, observer, summary, reader, reference)
-        observer.destroy_node()
     return summary
 
 

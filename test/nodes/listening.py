@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +27,7 @@ class Program:
         module = ["depth_perception", name] if is_verb else [f"depth_perception.nodes.{name}"]
         command = [sys.executable, "-m", *module, *map(str, arguments)]
         with self._out.open("w") as out, self._err.open("w") as err:
-            environ = environment(loopback=True, domain=private_domain()) | (env or {})
+            environ = environment(loopback=True, domain=private_domain()) | {"PYTHONFAULTHANDLER": "1"} | (env or {})
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environ)
 
     @property
@@ -39,11 +41,16 @@ class Program:
         return self._err.read_text()
 
     def end(self, number: int | None = None) -> int:
-        """Its exit code, after a signal if one is given."""
+        """Its exit code, after a signal if one is given. Where it does not end, the failure says where it was."""
         if number is not None:
             self.process.send_signal(number)
         try:
             return self.process.wait(30 if number is None else 10)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler writes what each thread is at
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+            raise AssertionError(f"it did not end: {self.complained}") from None
         finally:
             if self.process.poll() is None:
                 self.process.kill()

@@ -143,6 +143,23 @@ def test_a_drive_that_is_killed_takes_its_view_along(bag, tiny_model, tmp_path, 
 
 
 @needs_rerun
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_ignores_in_a_destructor_is_not_lost():
+    from depth_perception.nodes.viewing import View, Viewing
+
+    class Hit:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with Viewing(View(serve=False)) as viewing:
+        viewing.check()
+        del (hit := [Hit()])[0]  # KeyboardInterrupt is raised in there, and goes no further
+        with pytest.raises(KeyboardInterrupt):
+            viewing.check()
+    assert not hit
+
+
+@needs_rerun
 def test_a_message_that_does_not_fit_is_not_the_end(tmp_path):
     from listening import Listener
     from visualization_msgs.msg import Marker, MarkerArray
