@@ -6,7 +6,8 @@ from collections import deque
 
 from depth_perception.frame import Scan
 
-_JUMP_NS = 1_000_000_000
+_SECOND_NS = 1_000_000_000
+_MOST = 200  # where stamps stand still
 
 
 class Pairing:
@@ -21,10 +22,12 @@ class Pairing:
 
     def __init__(self, max_delay_ns: int = 150_000_000) -> None:
         self.max_delay_ns = max_delay_ns
-        self._scans: deque[Scan] = deque(maxlen=10)
+        self._scans: deque[Scan] = deque(maxlen=_MOST)
 
     def add(self, scan: Scan) -> None:
-        """Keeps a scan; the oldest arrival of more than ten is forgotten."""
+        """Keeps a scan. Those that are too old even for an image a second late are forgotten, as a silent camera asks for none."""
+        while self._scans and scan.stamp_ns - self._scans[0].stamp_ns > self.max_delay_ns + _SECOND_NS:
+            self._scans.popleft()
         self._scans.append(scan)
 
     def newest_before(self, stamp_ns: int) -> Scan | None:
@@ -40,7 +43,7 @@ class Pairing:
         """The newest scan of all; those more than a second after the one that came last are of a time that has jumped back since."""
         if not self._scans:
             return None
-        latest_ns = self._scans[-1].stamp_ns + _JUMP_NS
+        latest_ns = self._scans[-1].stamp_ns + _SECOND_NS
         return max((scan for scan in self._scans if scan.stamp_ns <= latest_ns), key=lambda scan: scan.stamp_ns)
 
     def reset(self) -> None:

@@ -61,7 +61,8 @@ def inspect(path: str | Path, *, config: Config = Config(), odometry: str | None
     known = _poses(bag, odometry)
     chosen: Topics | None = None
     try:
-        chosen = guess_topics(bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic)
+        chosen = guess_topics(bag, image_topic=image_topic, info_topic=info_topic, points_topic=points_topic,
+                              needs_info=calibration is None)
         findings["chosen"] = {"image": chosen.image, "camera_info": chosen.camera_info, "points": chosen.points}
     except BadInput as error:
         findings["obstacles"].append({"kind": "topics", "sentence": str(error)})

@@ -60,27 +60,28 @@ def cameras(path: str | Path) -> list[Camera]:
         raise BadInput(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(blocks, dict):
         raise BadInput(f"{path}: wanted ROS parameters, names of nodes and `ros__parameters` below each, got {type(blocks).__name__}")
-    found = {}
-    for name, block in blocks.items():
-        values = block.get("ros__parameters") if isinstance(block, dict) else None
-        match = re.fullmatch(r"/(?:([A-Za-z_][\w/]*)/)?\*\*?", str(name))
-        if isinstance(values, dict) and match:
-            found[match[1] or ""] = _camera(f"{path}: {name}", match[1] or "", values)
+    told: dict[str, dict[str, Any]] = {}
+    for node in (r"\*\*?", "drive"):  # as ROS has it, what is said of a node by name counts more than what is said of all
+        for name, block in blocks.items():
+            values = block.get("ros__parameters") if isinstance(block, dict) else None
+            if isinstance(values, dict) and (match := re.fullmatch(rf"/?(?:([A-Za-z_][\w/]*)/)?{node}", str(name))):
+                told[match[1] or ""] = told.get(match[1] or "", {}) | dict(_flat(values))
+    found = {namespace: _camera(path, namespace, values) for namespace, values in told.items()}
     everywhere = found.pop("", Camera())
     own = [replace(camera, parameters=everywhere.parameters | camera.parameters) for camera in found.values() if camera.topics]
     return own or [everywhere]
 
 
-def _camera(where: str, namespace: str, values: dict[str, Any]) -> Camera:
-    topics, inputs = values.get("remap") or {}, values.get("input") or {}
-    if not isinstance(topics, dict) or not all(isinstance(topic, str) and topic for topic in topics.values()):
-        raise BadInput(f"{where}: remap: wanted topics of {', '.join(INPUTS)}, got {topics!r}")
+def _camera(path: str | Path, namespace: str, told: dict[str, Any]) -> Camera:
+    topics = {name.removeprefix("remap."): topic for name, topic in told.items() if name.startswith("remap.")}
+    parameters = {name: value for name, value in told.items() if name != "remap" and not name.startswith("remap.")}
+    where = f"{path}: {f'/{namespace}: ' if namespace else ''}remap"
+    if told.get("remap") or not all(isinstance(topic, str) and topic for topic in topics.values()):
+        raise BadInput(f"{where}: wanted topics of {', '.join(INPUTS)}, got {told.get('remap') or topics!r}")
     if unknown := [name for name in topics if name not in INPUTS]:
-        raise BadInput(f"{where}: remap: wanted {', '.join(INPUTS)}, got {unknown[0]!r}")
-    inputs = inputs if isinstance(inputs, dict) else {}
+        raise BadInput(f"{where}: wanted {', '.join(INPUTS)}, got {unknown[0]!r}")
     known = {name: topics[name] for name in INPUTS if name in topics}
-    told = {name: value for name, value in _flat(values) if not name.startswith("remap.")}
-    return Camera(namespace, known, inputs.get("compressed") is True, str(inputs.get("calibration") or ""), told)
+    return Camera(namespace, known, parameters.get("input.compressed") is True, str(parameters.get("input.calibration") or ""), parameters)
 
 
 def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

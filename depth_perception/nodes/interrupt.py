@@ -14,7 +14,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupt:
     """From now on a signal only sets `came`. A main loop looks at it a few times a second and ends by itself.
 
-    If it has not ended `patience_s` seconds later, because a disk or a library keeps it, the process ends with `last_resort`.
+    If it has not ended `patience_s` seconds later, because a disk or a library keeps it, the process ends with `last_resort`; where a
+    library has kept the interpreter, too, a second later by SIGALRM, which needs no interpreter.
     """
 
     def __init__(self, *, patience_s: float = 1.7, last_resort: int = 0) -> None:
@@ -37,6 +38,7 @@ class Interrupt:
     def _watch(self) -> None:
         os.read(self._read, 1)
         self.came = True
+        signal.setitimer(signal.ITIMER_REAL, self._patience_s + 1.0)
         time.sleep(self._patience_s)
         os._exit(self._last_resort)
 

@@ -272,7 +272,8 @@ def _of_bag(path: str, cameras: list[Camera]) -> tuple[list[Camera], list[str]]:
         bag = Bag(path)
         for camera in cameras:
             given = {options[name]: topic for name, topic in camera.topics.items() if topic != ARGUMENTS[name].default}
-            guessed = {name: topic for name, topic in vars(guess_topics(bag, **given)).items() if topic}
+            chosen = guess_topics(bag, **given, needs_info=not camera.calibration)
+            guessed = {name: topic for name, topic in vars(chosen).items() if topic}
             compressed = bag.topics[guessed["image"]][0] == "sensor_msgs/msg/CompressedImage"
             found.append(replace(camera, topics=camera.topics | guessed, compressed=compressed))
     except BadInput as error:

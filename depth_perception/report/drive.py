@@ -36,7 +36,8 @@ def rehearse_and_score(args: argparse.Namespace, reading: dict[str, Any], viewin
 
     model = models.load(args.model or models.shipped())
     bag = bags.Bag(args.bag)
-    topics = bags.guess_topics(bag, image_topic=args.image_topic, info_topic=args.info_topic, points_topic=args.points_topic)
+    topics = bags.guess_topics(bag, image_topic=args.image_topic, info_topic=args.info_topic, points_topic=args.points_topic,
+                               needs_info=not args.calibration)
     image_type, images = bag.topics[topics.image]
     # Every door before the bag plays: its calibration, and the reference poses if they were named.
     reader = bags.FrameReader(args.bag, pairing="nearest", **reading)

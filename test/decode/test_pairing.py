@@ -3,6 +3,7 @@
 import weakref
 
 import numpy as np
+import pytest
 
 from depth_perception import decode
 from depth_perception.frame import Scan
@@ -18,11 +19,30 @@ def test_pairing_takes_the_newest_scan_that_is_not_later():
     assert pairing.newest_before(251) is None
     assert pairing.newest_before(300) is scans[1]
     assert pairing.newest_before(320) is scans[1]
-    for stamp in range(1000, 1010):
-        pairing.add(Scan(np.zeros((0, 3), np.float32), stamp))
-    assert pairing.newest_before(300) is None
     pairing.reset()
-    assert pairing.newest_before(1009) is None
+    assert pairing.newest_before(320) is None
+
+
+@pytest.mark.parametrize("hz", [5, 10, 100])
+def test_an_image_that_is_late_finds_its_scan_whatever_the_rate_of_the_lidar(hz):
+    pairing, period_ns = decode.Pairing(150_000_000), 1_000_000_000 // hz
+    for i in range(3 * hz):
+        pairing.add(Scan(np.zeros((0, 3), np.float32), i * period_ns))
+        wanted = (i - hz) * period_ns
+        if wanted >= 0:  # an image of a second ago
+            assert pairing.newest_before(wanted).stamp_ns == wanted
+
+
+def test_while_no_image_asks_old_scans_are_forgotten():
+    pairing, alive = decode.Pairing(150_000_000), []
+    for i in range(100):
+        scan = Scan(np.zeros((0, 3), np.float32), i * 100_000_000)
+        alive.append(weakref.ref(scan))
+        pairing.add(scan)
+    assert sum(scan() is not None for scan in alive) == 12  # at 10 Hz
+    for _ in range(1000):  # a clock that stands still
+        pairing.add(Scan(np.zeros((0, 3), np.float32), 100 * 100_000_000))
+    assert not any(scan() is not None for scan in alive[:-1])
 
 
 def test_scans_that_are_too_old_for_an_image_are_let_go_but_the_newest():

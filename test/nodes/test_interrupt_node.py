@@ -65,3 +65,19 @@ def test_an_impatient_operator_changes_nothing(car):
         with contextlib.suppress(subprocess.TimeoutExpired):
             car.process.wait(0.002)
     assert car.process.returncode == 0
+
+
+@pytest.mark.parametrize(("library", "code"), [("CDLL", 3), ("PyDLL", -signal.SIGALRM)])
+def test_a_library_that_hangs_does_not_keep_the_process(library, code):
+    """DDS while it is shut down, say. Through PyDLL it has the interpreter meanwhile, and no thread of Python's runs."""
+    program = ("import ctypes\n"
+               "from depth_perception.nodes.interrupt import Interrupt\n"
+               "interrupt = Interrupt(patience_s=0.2, last_resort=3)\n"
+               "print('ready', flush=True)\n"
+               "while not interrupt.came: pass\n"
+               f"ctypes.{library}(None).sleep(60)")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    with process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10.0) == code

@@ -285,6 +285,16 @@ def test_a_parameter_file_without_topics_is_one_camera_of_any_topics(tmp_path):
     assert camera == Camera(parameters=camera.parameters)
 
 
+def test_what_is_said_of_the_drive_by_name_counts_more_than_what_is_said_of_all(tmp_path):
+    file = tmp_path / "car.yaml"
+    file.write_text("drive: {ros__parameters: {systems: depth, input: {compressed: true}}}\n"
+                    "/**: {ros__parameters: {systems: depth bev, engine: ort, remap: {image: /image}}}\n"
+                    "/front/drive: {ros__parameters: {systems: markings}}\n"
+                    "/viewer: {ros__parameters: {systems: none}}\n")
+    parameters = {"systems": "depth", "engine": "ort", "input.compressed": True}
+    assert car_file.cameras(file) == [Camera(topics={"image": "/image"}, compressed=True, parameters=parameters)]
+
+
 # --- over DDS ----------------------------------------------------------------------------------------------------------
 
 

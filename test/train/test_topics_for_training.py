@@ -6,6 +6,7 @@ import pytest
 from depth_perception.__main__ import main
 from depth_perception.bag import Bag, FrameReader, Writer, guess_topics, messages
 from depth_perception.frame import BadInput, Calibration, Scan
+from depth_perception.inspection.findings import inspect
 from depth_perception.train import contrast, depth, markings, objects
 from depth_perception.train.marked import labelled, unlabelled
 
@@ -46,6 +47,13 @@ def test_with_a_calibration_no_camera_info_is_asked_for(car, calibration):
     assert reader.topics.camera_info is None and len(list(reader)) == 4
     assert FrameReader(car, points_topic="/roof", info_topic="/rear_info").calibration.K[0, 0] == 90
     assert FrameReader(car, points_topic="/roof", info_topic="/rear_info", calibration=calibration).disagreements
+
+
+def test_with_a_calibration_an_inspection_asks_for_no_camera_info(car, calibration):
+    assert "--info-topic" in inspect(car, points_topic="/roof")["obstacles"][0]["sentence"]
+    findings = inspect(car, points_topic="/roof", calibration=calibration)
+    assert findings["chosen"] == {"image": "/front_rgb", "camera_info": None, "points": "/roof"}
+    assert findings["frames"]["count"] == 4 and not findings["obstacles"]
 
 
 def test_where_images_are_wanted_no_cloud_is_asked_for(car):
