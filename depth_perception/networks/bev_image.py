@@ -124,8 +124,6 @@ class BevImage(nn.Module):
         if config.embedding:
             # Of the map at the target's cell, and of its own pixel: where depth is a metre off, it still says what the target looks like.
             self.project = projection(2 * config.width + 3 * placed.SIZE * (config.place == "seen"), config.embedding)
-            if config.place == "seen":
-                self.on_road = placed.OnRoad(config.width)
 
     def train(self, mode: bool = True) -> BevImage:
         """As of every module; a frozen student stays as it drives."""
@@ -187,13 +185,11 @@ class BevImage(nn.Module):
 
     def embedded(self, content: Tensor, depth: Tensor, above: Tensor, *, at_pixel: Tensor, at_image: Tensor, ray: Tensor) -> Tensor:
         """What was seen, the map of it and (B, M, ...) where targets are -> (B, M, embedding), for the contrast; it does not drive."""
-        own = at(content, at_pixel)
         if self.config.place == "seen":
-            read = placed.seen(above, depth, own, self.on_road, at_pixel=at_pixel, ray=ray, depths=self.config.depths,
-                               grid=self.config.grid)
+            read = placed.seen(above, depth, at_pixel, ray, self.config.depths, self.config.grid)
         else:
             read = at(above, at_image)
-        return self.project(torch.cat([read, own], 2))
+        return self.project(torch.cat([read, at(content, at_pixel)], 2))
 
     def forward(self, image: Tensor, polar: Tensor, heights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) RGB 0..1, (B, R, S, 2) geometry.polar -> (B, width, R, S) features and (B, D, h, w) depth distribution."""

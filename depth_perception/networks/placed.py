@@ -2,7 +2,7 @@
 
 Read where the target truly is, the map of the image gives its place away, and pairs are told apart by that alone. Here a target is read
 along its pixel's ray, as far out as its own depth distribution says. Beside it stands where that ray meets the road, which the calibration
-tells of any pixel: right for what lies on the road, and no help for what stands on it. Which of both it is, the pixel itself shows.
+tells of any pixel: right for what lies on the road, and no help for what stands on it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from depth_perception.geometry.grid import Grid
@@ -47,7 +47,8 @@ def along(depth: Tensor, at_pixel: Tensor, ray: Tensor, depths: tuple[float, ...
         ray: (B, M, 5) x, y of the camera and of a canonical metre of depth along the target's ray, metres on the map, and how many such
             metres the road is away on it.
     Returns:
-        (B, M, D) shares of the bins; (B, M, D, 2) x, y of them; (B, M) geometric mean of what is likely, canonical metres.
+        (B, M, D) shares of the bins; (B, M, D, 2) x, y of them; (B, M, 2, 2) x, y of the geometric mean of what is likely, and of the
+        road on the ray.
     """
     # Logarithms between features, not shares: half-way between a bin and the next one lies what is between, not both.
     log = F.grid_sample(depth.clamp(min=1e-6).log(), at_pixel.unsqueeze(1), mode="bilinear", padding_mode="border", align_corners=False)
@@ -55,37 +56,15 @@ def along(depth: Tensor, at_pixel: Tensor, ray: Tensor, depths: tuple[float, ...
     share = log.softmax(2)
     bins = torch.tensor(depths, device=depth.device, dtype=share.dtype)
     # Sharpened: the little that is everywhere would draw the mean to the middle of the range.
-    return share, on(ray[:, :, None], bins), ((SHARPEN * log).softmax(2) @ bins.log()).exp()
+    two = torch.stack([((SHARPEN * log).softmax(2) @ bins.log()).exp(), ray[..., 4]], 2)
+    origin, step = ray[:, :, None, :2], ray[:, :, None, 2:4]
+    return share, origin + bins[:, None] * step, origin + two[..., None] * step
 
 
-def on(ray: Tensor, metres: Tensor) -> Tensor:
-    """(..., 5) rays and (...) canonical metres of depth on them -> (..., 2) x, y."""
-    return ray[..., :2] + metres[..., None] * ray[..., 2:4]
-
-
-class OnRoad(nn.Module):
-    """Whether a pixel shows the road: by its content, and by whether its depth is the road's on its ray."""
-
-    def __init__(self, channels: int, hidden: int = 32) -> None:
-        super().__init__()
-        self.tell = nn.Sequential(nn.Linear(channels + 1, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-
-    def forward(self, content: Tensor, metres: Tensor, road: Tensor) -> Tensor:
-        """(B, M, channels), (B, M) depth and (B, M) that of the road on the same ray -> (B, M) 0..1."""
-        return self.tell(torch.cat([content, (metres / road).log()[..., None]], 2))[..., 0].sigmoid()  # type: ignore[no-any-return]
-
-
-def seen(above: Tensor, depth: Tensor, content: Tensor, on_road: nn.Module, *, at_pixel: Tensor, ray: Tensor, depths: tuple[float, ...],
-         grid: Grid) -> Tensor:
+def seen(above: Tensor, depth: Tensor, at_pixel: Tensor, ray: Tensor, depths: tuple[float, ...], grid: Grid) -> Tensor:
     """(B, C, R, S) map of the image -> (B, M, C + 3 SIZE): the map along each target's ray and where that is, both weighed by the
-    distribution; where the target lies, by its depth if it stands and by the road if it is one; and where the road is.
-
-    content: (B, M, channels) of `on_road` at the targets' pixels. grid: any with the map's edges. The others as of `along`.
-    """
-    share, xy, metres = along(depth, at_pixel, ray, depths)
-    road = ray[..., 4]
-    likely = torch.lerp(metres.log(), road.log(), on_road(content, metres, road)).exp()
-    two = torch.stack([on(ray, likely), on(ray, road)], 2)
+    distribution, where its geometric mean is, and where the road. Arguments as of `along`; grid: any with the map's edges."""
+    share, xy, two = along(depth, at_pixel, ray, depths)
     size = torch.tensor([grid.columns, grid.rows], device=xy.device) * grid.cell_m
     places = 2 * (xy - torch.tensor([grid.x_m, grid.y_m], device=xy.device)) / size - 1
     read = F.grid_sample(above, places, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -23,7 +23,7 @@ from depth_perception.samples.bev_batches import Layout
 from depth_perception.samples.bev_frames import BevFrameConfig, BevFrames
 from depth_perception.train.leave_end import but_the_end
 
-_HEADS = ("project.", "on_road.", "tell.")  # they help to pretrain, and do not drive
+_HEADS = ("project.", "tell.")  # they help to pretrain, and do not drive
 
 
 def read(bags: Sequence[str | Path], config: BevFrameConfig, *, validate: float, topics: Sequence[str] = (), labelled: bool = False,

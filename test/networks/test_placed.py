@@ -21,16 +21,16 @@ def distribution(*metres, sigma=0.06):
 def test_a_target_lies_on_its_ray_as_far_out_as_the_image_says():
     ray = torch.tensor([[[1.0, -0.5, 1.1, 0.2, 12.0], [1.0, -0.5, 0.9, -0.3, 40.0]]])
     at_pixel = torch.tensor([[[-0.5, 0.0], [0.5, 0.0]]])  # the centres of the two features
-    share, xy, metres = placed.along(distribution(10.0, 30.0), at_pixel, ray, DEPTHS)
+    share, xy, two = placed.along(distribution(10.0, 30.0), at_pixel, ray, DEPTHS)
     assert share.shape == (1, 2, 60) and torch.allclose(share.sum(2), torch.ones(1, 2))
-    assert metres[0].numpy() == pytest.approx([10.0, 30.0], rel=2e-3)
-    assert placed.on(ray, metres)[0].numpy() == pytest.approx(np.array([[1 + 11.0, -0.5 + 2.0], [1 + 27.0, -0.5 - 9.0]]), rel=2e-3)
+    assert two[0, :, 0].numpy() == pytest.approx(np.array([[1 + 11.0, -0.5 + 2.0], [1 + 27.0, -0.5 - 9.0]]), rel=2e-3)
+    assert two[0, :, 1].numpy() == pytest.approx(np.array([[1 + 13.2, -0.5 + 2.4], [1 + 36.0, -0.5 - 12.0]])), "the road"
     assert xy[0, 0, 7].numpy() == pytest.approx([1 + 1.1 * DEPTHS[7], -0.5 + 0.2 * DEPTHS[7]], rel=1e-5)
 
 
 def test_between_two_features_the_distance_is_between_theirs_and_not_both():
-    share, _, metres = placed.along(distribution(10.0, 14.0), torch.zeros(1, 1, 2), torch.tensor([[[0.0, 0.0, 1.0, 0.0, 9.0]]]), DEPTHS)
-    assert metres[0, 0].item() == pytest.approx(np.sqrt(140), rel=2e-3)
+    share, _, two = placed.along(distribution(10.0, 14.0), torch.zeros(1, 1, 2), torch.tensor([[[0.0, 0.0, 1.0, 0.0, 9.0]]]), DEPTHS)
+    assert two[0, 0, 0, 0].item() == pytest.approx(np.sqrt(140), rel=2e-3)
     assert DEPTHS[int(share[0, 0].argmax())] == pytest.approx(np.sqrt(140), rel=0.06)
 
 
@@ -46,60 +46,20 @@ def test_places_on_a_map_are_metres():
     assert placed.metres(torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0]]), GRID).tolist() == [[0, -16], [48, 16], [24, 0]]
 
 
-class Says(torch.nn.Module):
-    """An OnRoad that says the same of all."""
-
-    def __init__(self, share):
-        super().__init__()
-        self.share = share
-
-    def forward(self, content, metres, road):
-        return torch.full_like(metres, self.share)
-
-
-def read_at(above, depth, ray, on_road=0.0):
-    where = {"at_pixel": torch.zeros(1, 1, 2), "ray": ray, "depths": DEPTHS, "grid": GRID}
-    return placed.seen(above, depth, torch.zeros(1, 1, 4), Says(on_road), **where)
-
-
 def test_the_map_is_read_where_the_image_sees_the_target():
     columns = torch.arange(48) + 0.5  # of a map with half the grid's cells: x in metres is this
     above = columns.expand(1, 1, 32, 48)
     ray = torch.tensor([[[2.0, 1.0, 1.0, 0.0, 30.0]]])
-    read = read_at(above, distribution(20.0), ray)
+    read = placed.seen(above, distribution(20.0), torch.zeros(1, 1, 2), ray, DEPTHS, GRID)
     assert read.shape == (1, 1, 1 + 3 * placed.SIZE)
     assert read[0, 0, 0].item() == pytest.approx(22.0, abs=0.1)
     assert torch.allclose(read[0, 0, 1 + placed.SIZE : -placed.SIZE], placed.waves(torch.tensor([22.0, 1.0])), atol=0.15)
     assert torch.allclose(read[0, 0, -placed.SIZE :], placed.waves(torch.tensor([32.0, 1.0])))
     # A distribution that is all over the place has no place: short waves cancel out.
     nowhere = torch.full((1, 60, 1, 1), 1 / 60)
-    vague = read_at(above, nowhere, ray)[0, 0, 1 : 1 + placed.SIZE]
+    vague = placed.seen(above, nowhere, torch.zeros(1, 1, 2), ray, DEPTHS, GRID)[0, 0, 1 : 1 + placed.SIZE]
     sure = read[0, 0, 1 : 1 + placed.SIZE]
     assert vague[[3, 9]].norm() < 0.5 and sure[[3, 9]].norm() > 0.85, "x by the wave of 16 m"
-
-
-def test_what_shows_the_road_lies_where_the_ray_meets_the_road():
-    ray = torch.tensor([[[2.0, 1.0, 1.0, 0.0, 30.0]]])
-    for on_road, x in ((0.0, 22.0), (1.0, 32.0), (0.5, 2 + float(np.sqrt(600)))):
-        read = read_at(torch.zeros(1, 1, 32, 48), distribution(20.0), ray, on_road)[0, 0, 1 + placed.SIZE :]
-        assert torch.allclose(read[: placed.SIZE], placed.waves(torch.tensor([x, 1.0])), atol=0.05), on_road
-        assert torch.allclose(read[placed.SIZE :], placed.waves(torch.tensor([32.0, 1.0])))
-
-
-def test_whether_a_pixel_shows_the_road_is_learned_from_its_content_and_its_depth():
-    torch.manual_seed(0)
-    on_road, rng = placed.OnRoad(2), torch.Generator().manual_seed(1)
-    optimiser = torch.optim.Adam(on_road.parameters(), lr=0.03)
-    road = 5 + 40 * torch.rand(1, 400, generator=rng)
-    stands = torch.rand(1, 400, generator=rng) < 0.5
-    noise = torch.rand(1, 400, generator=rng)
-    metres = road * torch.where(stands, 0.2 + 0.5 * noise, 0.95 + 0.1 * noise)
-    for _ in range(200):
-        loss = torch.nn.functional.binary_cross_entropy(on_road(torch.zeros(1, 400, 2), metres, road), (~stands).float())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert ((on_road(torch.zeros(1, 400, 2), metres, road) > 0.5) == ~stands).float().mean() > 0.98
 
 
 def test_what_the_image_sees_learns_from_where_the_cloud_is():
@@ -107,9 +67,9 @@ def test_what_the_image_sees_learns_from_where_the_cloud_is():
     ray = torch.tensor([[[0.0, 0.0, 1.0, 0.0, 56.0]]])
     optimiser = torch.optim.Adam([logits], lr=0.1)
     for _ in range(150):
-        _, _, metres = placed.along(logits.softmax(1), torch.zeros(1, 1, 2), ray, DEPTHS)
-        loss = (placed.waves(placed.on(ray, metres)) - placed.waves(torch.tensor([[[12.0, 0.0]]]))).square().mean()
+        _, _, two = placed.along(logits.softmax(1), torch.zeros(1, 1, 2), ray, DEPTHS)
+        loss = (placed.waves(two[:, :, 0]) - placed.waves(torch.tensor([[[12.0, 0.0]]]))).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert metres[0, 0].item() == pytest.approx(12.0, abs=0.3)
+    assert two[0, 0, 0, 0].item() == pytest.approx(12.0, abs=0.3)
