@@ -15,6 +15,7 @@ from depth_perception.world.appearance import Appearance, harsh, random_appearan
 from depth_perception.world.flicker import Flicker
 from depth_perception.world.hard import NONE, Hard
 from depth_perception.world.jam import TRAFFIC, glaring, jam_setting
+from depth_perception.world.kerb import random_kerb
 from depth_perception.world.layout import random_street
 from depth_perception.world.light import Film
 from depth_perception.world.mesh import Mesh, merge
@@ -193,6 +194,8 @@ def drive(config: Config) -> Iterator[Moment]:
         jam=jam,
     )
     street = aged(street, config.road, np.random.default_rng([config.seed, 20261123]))
+    if varied:
+        street = replace(street, look=replace(street.look, kerb=random_kerb(np.random.default_rng([config.seed, 20261126]))))
     d = -(min(lane, street.road.lanes[0] - 1) + 0.5) * street.road.lane_width
     yield from film(config, street, trajectory, lane=d, camera=camera, look=look)
 

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 
 from depth_perception.world import ageing
+from depth_perception.world.kerb import in_gutter, stones
 from depth_perception.world.paint import coverage
 from depth_perception.world.points import Points
 from depth_perception.world.street import COVERS, GroundLook, Street
@@ -26,9 +27,9 @@ def ground(p: Points, street: Street, noise: Noise) -> tuple[np.ndarray, np.ndar
         on = d * side > 0
         cover[on] = kinds[np.clip(np.searchsorted(starts, s[on], side="right") - 1, 0, len(kinds) - 1)]
     street_asphalt = (away < road.half) | crossing
-    kerb = (away >= road.half) & (away < road.half + 0.16) & ~crossing & (road.kerb > 0)
+    kerb = (away >= road.half) & (away < road.half + look.kerb.width) & ~crossing & (road.kerb > 0 or look.kerb.flush)
     walk = (away < road.edge) & ~street_asphalt & ~kerb
-    strip = walk & (away > road.half + 0.16) & (away < road.half + look.strip)
+    strip = walk & (away > road.half + look.kerb.width) & (away < road.half + look.strip)
     colour = np.empty((len(s), 3), np.float32)
 
     def fill(mask: np.ndarray, paint: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -59,13 +60,16 @@ def ground(p: Points, street: Street, noise: Noise) -> tuple[np.ndarray, np.ndar
         return grass(i) * [1.5, 1.25, 0.9] * (1 + 0.15 * np.sin(d[i] * 5.0) * np.clip(0.6 / long[i], 0, 1))[:, None]
 
     fill(street_asphalt, asphalt)
-    fill(kerb, lambda i: look.pavement * 1.15 * (1 - 0.4 * joints(s[i], pitch=1.0, width=0.02, blur=long[i]))[:, None])
+    fill(kerb, lambda i: stones(look.kerb, look.kerb.tone, look.pavement, s[i], d[i], noise, long[i]))
     fill(walk & ~strip, slabs)
     fill(strip, grass)
     beyond = ~street_asphalt & ~kerb & ~walk
     for k, paint in enumerate((grass, slabs, asphalt, earth, meadow)):
         assert COVERS[k]
         fill(beyond & (cover == k), paint)
+    laid = in_gutter(look.kerb, away, road.half, blur) * ~crossing
+    i = np.flatnonzero(laid)
+    colour[i] += laid[i, None] * (stones(look.kerb, look.kerb.gutter_tone, look.pavement, s[i], d[i], noise, long[i]) - colour[i])
     if road.kerb > 0:  # dirt in the gutter
         colour *= (1 - 0.25 * np.exp(-np.abs(away - road.half + 0.1) / 0.12) * (away < road.half) * ~crossing)[:, None]
     if street.ageing is not None and street.ageing.patched:

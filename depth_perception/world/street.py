@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from depth_perception.world.kerb import Kerb
 from depth_perception.world.mesh import Mesh
 from depth_perception.world.paint import Paint
 from depth_perception.world.road import Road
@@ -67,6 +68,7 @@ class GroundLook:
 
     cover: per side (right, left) sorted zone starts (Z,) in metres and (Z,) index into COVERS of the ground beyond the sidewalk.
     strip: metres of grass between kerb and sidewalk. rough, stains, cracks: strengths 0..1. wet: share of the road under water.
+    kerb: the stones at the road's edges.
     """
 
     asphalt: np.ndarray
@@ -80,6 +82,7 @@ class GroundLook:
     stains: float
     cracks: float
     wet: float = 0.0
+    kerb: Kerb = field(default_factory=Kerb)
 
 
 @dataclass(frozen=True)
