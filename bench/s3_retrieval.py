@@ -4,9 +4,9 @@
 
 Each seed pretrains twice for the same time: on the images, and on blank ones. The second network knows where each target lies and nothing
 else; what it finds, it finds by position. Scored on the held drives, each by itself and all together: frames that have 256 targets, any two
-at least 1 m apart, each in a cell of its own; top-1 and top-5; at random 1 of 256. Each drive is scored twice: as it is, and with every
-cloud turned by up to 15 degrees and shifted by up to 5 m against its image, by a fixed draw per frame, where positions tell nothing; models
-with `place: seen` only as it is, for they compare places.
+at least 1 m apart, each in a cell of its own; top-1 and top-5; at random 1 of 256. Each drive is scored as it is, and with every cloud
+turned and shifted against its image by a fixed draw per frame, up to each of --turned: by 15 degrees and 5 m positions tell nothing, by 3
+and 1 they tell as much as a calibration does that is as wrong as that.
 `--model` scores a model that is there already instead. What --out already has is not done again.
 """
 
@@ -31,8 +31,19 @@ FRAMES: dict[str, Any] = {"corners": 1500, "quality": 0.002, "apart_px": 3.0, "r
 VARIANTS: dict[str, dict[str, Any]] = {"images": {}, "positions": {"blank": True}}
 
 
-def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: bool) -> dict[str, Any]:
-    """{drive: what train.retrieval.retrieval says, ..., "all": the same of all of them}."""
+def turn(text: str) -> tuple[float, float]:
+    """3,1 -> 3 degrees and 1 metre."""
+    try:
+        degrees, metres = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"wanted DEGREES,METRES, got {text!r}") from None
+    if not (0 <= degrees <= 180 and 0 <= metres <= 50):
+        raise argparse.ArgumentTypeError(f"wanted 0..180 degrees and 0..50 metres, got {text!r}")
+    return degrees, metres
+
+
+def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: bool, turned: list[tuple[float, float]]) -> dict[str, Any]:
+    """{drive: what train.retrieval.retrieval says, ..., "all": the same of all of them}, as they are and by each of `turned`."""
     from depth_perception.samples.bev_batches import BevSampleConfig
     from depth_perception.samples.bev_frames import BevFrameConfig
     from depth_perception.samples.targets import TargetConfig
@@ -41,13 +52,13 @@ def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: b
 
     config, networks = contrast.new_networks(contrast.Config(samples=BevSampleConfig()), path)
     networks.eval()
-    turns = {"": (0.0, 0.0)} | ({" turned": TURNED} if config.image.place == "target" else {})
+    turns = {"": (0.0, 0.0)} | {f" turned {degrees:g},{metres:g}": (degrees, metres) for degrees, metres in turned}
     rows: dict[str, Any] = {}
     for drive in held:
         read, _ = bev.read([drive], BevFrameConfig(targets=TargetConfig(**FRAMES)), validate=0.0)
-        for name, turned in turns.items():
+        for name, by in turns.items():
             rows[drive + name] = retrieval(networks, read.frames, config.layout(), candidates=candidates, apart_m=APART_M, most=frames,
-                                           least=candidates, blank=blank, turned=turned)
+                                           least=candidates, blank=blank, turned=by)
     for name in turns:
         scored = [rows[drive + name] for drive in held if rows[drive + name]["frames"]]
         count = sum(row["frames"] for row in scored)
@@ -70,7 +81,8 @@ def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
         depth = ["--depth", args.depth] if args.depth else []
         package(place / "train.log", "train", "contrast", "--bag", *args.bags, *depth, "--config", str(place / "config.yaml"), *budget,
                 "--seed", str(seed), "--batch", str(args.batch), "--out", str(place / "model"), "--json", str(place / "train.json"))
-        scores = score(place / "model", args.held, candidates=args.candidates, frames=args.frames, blank=variant == "positions")
+        scores = score(place / "model", args.held, candidates=args.candidates, frames=args.frames, blank=variant == "positions",
+                       turned=args.turned)
         write_atomically(file, as_json({"variant": variant, "seed": seed, "steps": json.loads((place / "train.json").read_text())["steps"],
                                         "scores": scores}))
     found: dict[str, Any] = json.loads(file.read_text())
@@ -98,13 +110,15 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
     parser.add_argument("--frames", type=int, default=12, help="at most so many frames of each held drive")
+    parser.add_argument("--turned", nargs="*", type=turn, default=[TURNED], metavar="DEG,M",
+                        help="clouds turned and shifted by up to so much, as well")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--config", nargs="+", default=[], help="overrides for every run, see config/train/contrast.yaml")
     args = parser.parse_args()
     if args.model:
         for path in args.model:
             blank = bool(model.load(path).lineage["recipe"]["blank"])
-            rows = score(Path(path), args.held, candidates=args.candidates, frames=args.frames, blank=blank)
+            rows = score(Path(path), args.held, candidates=args.candidates, frames=args.frames, blank=blank, turned=args.turned)
             for drive, row in rows.items():
                 print(f"{path} {drive}: {text_of(row)}" if row["frames"] else f"{path} {drive}: no frame with {args.candidates} targets")
         return
