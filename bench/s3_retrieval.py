@@ -6,7 +6,7 @@ Each seed pretrains twice for the same time: on the images, and on blank ones. T
 else; what it finds, it finds by position. Scored on the held drives, each by itself and all together: frames that have 256 targets, any two
 at least 1 m apart, each in a cell of its own; top-1 and top-5; at random 1 of 256. Each drive is scored as it is, and with every cloud
 turned and shifted against its image by a fixed draw per frame, up to each of --turned: by 15 degrees and 5 m positions tell nothing, by 3
-and 1 they tell as much as a calibration does that is as wrong as that.
+and 1 they tell as much as a calibration does that is as wrong as that. Beside them stands what the nearest of the exact places is worth.
 `--model` scores a model that is there already instead. What --out already has is not done again.
 """
 
@@ -63,7 +63,7 @@ def score(path: Path, held: list[str], *, candidates: int, frames: int, blank: b
         scored = [rows[drive + name] for drive in held if rows[drive + name]["frames"]]
         count = sum(row["frames"] for row in scored)
         rows[f"all{name}"] = {key: sum(row[key] * row["frames"] for row in scored) / max(count, 1)
-                              for key in ("top1", "top5", "chance", "candidates")} | {"frames": count}
+                              for key in ("top1", "top5", "nearest", "chance", "candidates")} | {"frames": count}
     return rows
 
 
@@ -93,7 +93,7 @@ def done(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
 def text_of(row: dict[str, Any]) -> str:
     """One line of scores."""
     found = f"top-1 {row['top1']:.3f}, top-5 {row['top5']:.3f} of {row['candidates']:.0f}"
-    return f"{found} in {row['frames']} frames (chance {row['chance']:.4f})"
+    return f"{found} in {row['frames']} frames (exact places alone {row['nearest']:.3f}, chance {row['chance']:.4f})"
 
 
 def main() -> None:
@@ -130,7 +130,8 @@ def main() -> None:
                 top1 = [row["top1"] for row in found]
                 spread = statistics.stdev(top1) if len(top1) > 1 else 0.0
                 print(f"{drive} {variant}: top-1 {statistics.mean(top1):.3f} +- {spread:.3f}, "
-                      f"top-5 {statistics.mean(row['top5'] for row in found):.3f}, {found[0]['frames']} frames")
+                      f"top-5 {statistics.mean(row['top5'] for row in found):.3f}, exact places alone {found[0]['nearest']:.3f}, "
+                      f"{found[0]['frames']} frames")
     write_atomically(Path(args.out) / "retrieval.json", as_json({"name": "s3_retrieval", "results": runs, "candidates": args.candidates}))
 
 

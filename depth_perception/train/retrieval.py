@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depth_perception.networks.placed import metres
 from depth_perception.samples.bev_batches import Layout, held_out
 from depth_perception.samples.bev_frames import BevFrame
 from depth_perception.train.device import home, onto
@@ -40,9 +41,10 @@ def retrieval(networks: nn.ModuleDict, frames: Sequence[BevFrame], layout: Layou
         candidates: targets per frame, any two at least `apart_m` metres apart; frames with fewer than `least` are left out.
         most: frames, spread evenly. turned: degrees and metres of `samples.bev_batches.held_out`: what positions tell is then false.
     Returns:
-        {"top1", "top5": share of the targets, "chance": of the first at random, "candidates": mean per frame, "frames"}; NaN without any.
+        {"top1", "top5": share of the targets, "nearest": share whose own cloud is the one that lies nearest, what exact places alone find,
+        "chance": of the first at random, "candidates": mean per frame, "frames"}; NaN without any.
     """
-    top1, top5, counts = 0, 0, []
+    top1, top5, nearest, counts = 0, 0, 0, []
     for made in held_out(frames, layout, most=most, batch=1, pairs=candidates, apart_m=apart_m, turned=turned):
         data = onto(home(networks), made)
         real = data["target"][0] >= 0
@@ -52,10 +54,12 @@ def retrieval(networks: nn.ModuleDict, frames: Sequence[BevFrame], layout: Layou
         alike = F.normalize(ours[0, real], dim=1) @ F.normalize(theirs[0, real], dim=1).T
         rank = (alike > alike.diagonal()[:, None]).sum(1)
         top1, top5 = top1 + int((rank == 0).sum()), top5 + int((rank < 5).sum())
+        away = torch.cdist(metres(data["at_image"][0, real], layout.grid), metres(data["at_cloud"][0, real], layout.grid))
+        nearest += int((away <= away.diagonal()[:, None]).sum(1).eq(1).sum())
         counts.append(int(real.sum()))
     total = sum(counts)
     if not total:
         nan = float("nan")
-        return {"top1": nan, "top5": nan, "chance": nan, "candidates": 0.0, "frames": 0}
-    return {"top1": top1 / total, "top5": top5 / total, "chance": len(counts) / total, "candidates": total / len(counts),
-            "frames": len(counts)}
+        return {"top1": nan, "top5": nan, "nearest": nan, "chance": nan, "candidates": 0.0, "frames": 0}
+    return {"top1": top1 / total, "top5": top5 / total, "nearest": nearest / total, "chance": len(counts) / total,
+            "candidates": total / len(counts), "frames": len(counts)}

@@ -164,7 +164,10 @@ def test_retrieval_counts_what_is_found():
     right = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(0)}), frames, layout, candidates=12, most=2)
     assert right["top1"] == 1.0 and right["candidates"] == 12 and right["frames"] == 2 and right["chance"] == pytest.approx(1 / 12)
     wrong = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(1)}), frames, layout, candidates=12, most=2)
-    assert wrong["top1"] == 0.0
+    assert wrong["top1"] == 0.0 and wrong["nearest"] == right["nearest"] == 1.0, "places are what they are, whatever the networks say"
+    apart = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(0)}), frames, layout, candidates=12, most=2,
+                      turned=(15.0, 5.0))
+    assert apart["nearest"] < 0.8 and apart["top1"] < 0.8, "where places are wrong, neither they nor who knows them alone find all"
     none = retrieval(torch.nn.ModuleDict({"bev_image": Knowing(0), "bev_cloud": Knowing(0)}), frames, layout, candidates=9999, least=9999)
     assert none["frames"] == 0 and np.isnan(none["top1"])
 
