@@ -24,6 +24,7 @@ from depth_perception.samples.bev_batches import BevBatches, held_out
 from depth_perception.samples.bev_frames import BevFrames
 from depth_perception.train import bev, contrast, objects
 from depth_perception.train.history import Budget
+from depth_perception.train.overrides import from_yaml
 from depth_perception.train.retrieval import embedded, retrieval
 
 CONTRAST = street.tiny(contrast.Config(validate=0.25))
@@ -111,6 +112,13 @@ def test_pairs_are_learned_without_telling_the_image_where_its_targets_are():
 def test_places_that_cannot_be_compared_are_refused(change, sentence):
     with pytest.raises(BadInput, match=sentence):
         replace(CONTRAST, **change)
+
+
+def test_the_recipe_that_tells_no_places_turns_clouds_as_calibrations_are_wrong(request):
+    seen = from_yaml(contrast.Config(), request.config.rootpath / "config" / "train" / "contrast_seen.yaml")
+    assert seen.image.place == seen.cloud.place == "seen"
+    most_deg, most_m = contrast.MISCALIBRATED
+    assert 1 < seen.samples.apart_deg <= most_deg and 0.5 < seen.samples.apart_m <= most_m
 
 
 @pytest.mark.parametrize("side", [CONTRAST.image, CONTRAST.cloud])
