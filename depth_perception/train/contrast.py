@@ -34,7 +34,7 @@ from depth_perception.train.retrieval import embedded, retrieval
 
 NETWORKS = ("bev_image", "bev_cloud")
 SHOWN_PAIRS = 256  # targets of the report's picture
-MISCALIBRATED = (5.0, 2.0)  # degrees and metres by which camera and LiDAR may be wrong to each other and places still tell something
+MOST_APART = (5.0, 2.0)  # degrees and metres; with clouds turned by more places tell hardly anything
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Config:
             raise BadInput(f"embedding: wanted one size above 0 for both sides, got {self.image.embedding} and {self.cloud.embedding}")
         if self.image.place != self.cloud.place:
             raise BadInput(f"place: wanted the same for both sides, got {self.image.place} and {self.cloud.place}")
-        if self.image.place == "seen" and (self.samples.apart_deg > MISCALIBRATED[0] or self.samples.apart_m > MISCALIBRATED[1]):
-            raise BadInput(f"place: seen compares places: wanted samples.apart_deg of at most {MISCALIBRATED[0]:g} and apart_m of at most "
-                           f"{MISCALIBRATED[1]:g}, got {self.samples.apart_deg:g} and {self.samples.apart_m:g}")
+        if self.image.place == "seen" and (self.samples.apart_deg > MOST_APART[0] or self.samples.apart_m > MOST_APART[1]):
+            raise BadInput(f"place: seen compares places: wanted samples.apart_deg of at most {MOST_APART[0]:g} and apart_m of at most "
+                           f"{MOST_APART[1]:g}, got {self.samples.apart_deg:g} and {self.samples.apart_m:g}")
         if self.image.grid != self.cloud.grid:
             raise BadInput(f"grid: wanted the same for both sides, got {self.image.grid} and {self.cloud.grid}")
         if not self.contrast and not self.depth:

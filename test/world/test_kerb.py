@@ -50,7 +50,13 @@ def test_they_are_drawn_from_dark_to_nearly_as_light_as_paint():
     drawn = [random_kerb(np.random.default_rng(seed)) for seed in range(200)]
     assert min(k.tone for k in drawn) < 0.7 and max(k.tone for k in drawn) > 2.1
     assert 0.3 < np.mean([k.gutter > 0 for k in drawn]) < 0.7 and 0.2 < np.mean([k.flush for k in drawn]) < 0.6
-    assert 0 < LIGHTEST < 0.75
+
+
+def test_the_lightest_stone_is_darker_than_paint(street_of):
+    street = street_of()
+    look = replace(street.look, pavement=np.full(3, 0.5, np.float32), kerb=replace(STONES, tone=2.2, gutter_tone=2.2))
+    albedo, _ = across(replace(street, look=look), np.array([HALF + 0.1, HALF - 0.2]))
+    assert np.allclose(albedo, LIGHTEST) and street.paint.colour.min() > LIGHTEST
 
 
 def test_varied_drives_have_their_own_and_the_default_street_keeps_its(monkeypatch):
