@@ -2,10 +2,11 @@
 
     python -m bench.s3_labels --pretrained out/contrast --bags labelled_* --held held_* --minutes 3 --seeds 1 2 3 --out out/bench/s3_labels
 
-Every run is `train objects` for the same time (--minutes, or --steps), on 6, 60 or 600 frames spread evenly over the bags, from the model
-of `train contrast` or from nothing (with --depth also from that model of `train depth` alone), and is scored by `evaluate objects` on the
-held drives. Printed: mAP by share and modality, mean over the seeds and their deviation, what pretraining adds, and what fusion adds to
-the better single model. What --out already has is not done again, so a run that was cut off goes on.
+--pretrained takes one model for all seeds, or one for each (bench.s3_retrieval leaves them in OUT/images_SEED/model). Every run is
+`train objects` for the same time (--minutes, or --steps), on 6, 60 or 600 frames spread evenly over the bags, from the model of `train
+contrast` or from nothing (with --depth also from that model of `train depth` alone), and is scored by `evaluate objects` on the held
+drives. Printed: mAP by share and modality, mean over the seeds and their deviation, what pretraining adds, and what fusion adds to the
+better single model. What --out already has is not done again, so a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def done(args: argparse.Namespace, start: str, share: int, seed: int) -> dict[st
             config = merged(config, yaml.safe_load(Path(text).read_text()))
         (place / "config.yaml").write_text(yaml.safe_dump(config))
         budget = ["--steps", str(args.steps)] if args.steps else ["--minutes", str(args.minutes)]
-        init = {"scratch": [], "depth": ["--depth", str(args.depth)], "pretrained": ["--init", args.pretrained]}[start]
+        init = {"scratch": [], "depth": ["--depth", str(args.depth)], "pretrained": ["--init", args.pretrained[seed]]}[start]
         package(place / "train.log", "train", "objects", "--bag", *args.bags, "--frames", str(share), *init, *budget, "--seed", str(seed),
                 "--batch", str(args.batch), "--config", str(place / "config.yaml"), "--modality", *args.modality,
                 "--out", str(place / "model"), "--json", str(place / "train.json"))
@@ -91,7 +92,7 @@ def printed(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Runs what is missing, prints the table, writes OUT/labels.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pretrained", required=True, metavar="DIR", help="a model of `train contrast`")
+    parser.add_argument("--pretrained", required=True, nargs="+", metavar="DIR", help="a model of `train contrast`, or one for each seed")
     parser.add_argument("--depth", metavar="DIR", help="a model of `train depth`: a third start, from its depth alone")
     parser.add_argument("--bags", nargs="+", required=True, help="labelled drives to learn from")
     parser.add_argument("--held", nargs="+", required=True, help="labelled drives to score on")
@@ -105,6 +106,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--config", nargs="+", default=[], help="overrides for every run, see config/train/objects.yaml")
     args = parser.parse_args()
+    if len(args.pretrained) not in (1, len(args.seeds)):
+        parser.error(f"--pretrained: wanted one model or one for each of {len(args.seeds)} seeds, got {len(args.pretrained)}")
+    args.pretrained = dict(zip(args.seeds, args.pretrained * len(args.seeds), strict=False))
     starts = [start for start in STARTS if start != "depth" or args.depth]
     runs = [done(args, start, share, seed) for seed in args.seeds for share in args.frames for start in starts]
     rows = table(runs, args.frames, args.modality)
