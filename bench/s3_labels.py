@@ -5,8 +5,9 @@
 --pretrained takes one model for all seeds, or one for each (bench.s3_retrieval leaves them in OUT/images_SEED/model). Every run is
 `train objects` for the same time (--minutes, or --steps), on 6, 60 or 600 frames spread evenly over the bags, from the model of `train
 contrast` or from nothing (with --depth also from that model of `train depth` alone), and is scored by `evaluate objects` on the held
-drives. Printed: mAP by share and modality, mean over the seeds and their deviation, what pretraining adds, and what fusion adds to the
-better single model. What --out already has is not done again, so a run that was cut off goes on.
+drives. Printed: mAP by share and modality, mean over the seeds and their deviation, what pretraining adds, what fusion adds to the better
+single model, and AP by class with the number of things that it was counted on: a class of ten says little, and mAP minds it as much as one
+of five hundred. What --out already has is not done again, so a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -89,6 +90,27 @@ def printed(rows: list[dict[str, Any]]) -> None:
             print(f"{share} labelled: fusion is {gained:+.1f} mAP from the better single model")
 
 
+def by_class(runs: list[dict[str, Any]], shares: list[int], modalities: list[str]) -> list[dict[str, Any]]:
+    """One row per share, modality and class: AP in percent of every start, mean over its seeds; None without runs."""
+    rows = []
+    for share in shares:
+        for name in modalities:
+            found = [(run["start"], run["scores"][name]["per_class"]) for run in runs if run["labelled"] == share]
+            for label in found[0][1] if found else ():
+                of = {start: [100 * classes[label] for made_from, classes in found if made_from == start] for start in STARTS}
+                rows.append({"labelled": share, "modality": name, "class": label,
+                             **{start: statistics.mean(values) if values else None for start, values in of.items()}})
+    return rows
+
+
+def printed_by_class(rows: list[dict[str, Any]], truths: dict[str, int]) -> None:
+    """That, and on how many things each class was counted."""
+    print("labelled  modality  class (truths)     " + "".join(f"{start:11s}" for start in STARTS))
+    for row in rows:
+        cells = "".join(f"{'-':>7s}    " if row[start] is None else f"{row[start]:7.1f}    " for start in STARTS)
+        print(f"{row['labelled']:8d}  {row['modality']:8s}  {row['class']:10s} ({truths[row['class']]:5d}) {cells}")
+
+
 def main() -> None:
     """Runs what is missing, prints the table, writes OUT/labels.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,7 +135,12 @@ def main() -> None:
     runs = [done(args, start, share, seed) for seed in args.seeds for share in args.frames for start in starts]
     rows = table(runs, args.frames, args.modality)
     printed(rows)
-    write_atomically(Path(args.out) / "labels.json", as_json({"name": "s3_labels", "results": rows, "runs": runs}))
+    classes = by_class(runs, args.frames, args.modality)
+    scored = json.loads((Path(args.out) / f"{runs[0]['start']}_{runs[0]['labelled']}_{runs[0]['seed']}" / "scores.json").read_text())
+    truths = {label: one["truths"] for label, one in next(iter(scored["per_modality"].values()))["per_class"].items()}
+    printed_by_class(classes, truths)
+    write_atomically(Path(args.out) / "labels.json",
+                     as_json({"name": "s3_labels", "results": rows, "by_class": classes, "truths": truths, "runs": runs}))
 
 
 if __name__ == "__main__":
