@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--traffic",
         default="ordinary",
         metavar="KIND",
-        help="ordinary; jam: queues in all lanes, lorries and buses close by, bridges and gantries above (default: ordinary)",
+        help="ordinary; mixed: lorries, cyclists and people on foot in numbers; jam: queues in all lanes, lorries and buses "
+        "close by, bridges and gantries above (default: ordinary)",
     )
     parser.add_argument("--camera-height", type=float, default=1.65, metavar="M",
                         help="metres above the ground (default 1.65; --appearance varied draws its own)")

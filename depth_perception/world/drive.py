@@ -14,7 +14,7 @@ from depth_perception.world.ageing import NEW, VISIBLE, Aged, aged
 from depth_perception.world.appearance import Appearance, harsh, random_appearance
 from depth_perception.world.flicker import Flicker
 from depth_perception.world.hard import NONE, Hard
-from depth_perception.world.jam import TRAFFIC, glaring, jam_setting
+from depth_perception.world.jam import glaring, jam_setting
 from depth_perception.world.kerb import random_kerb
 from depth_perception.world.layout import random_street
 from depth_perception.world.light import Film
@@ -32,6 +32,7 @@ LIDAR_LEAD_NS = 10_000_000
 BOX_REACH = 75.0
 SIDE_STREET = 40.0  # metres from the centreline at which crossing traffic comes and goes
 IN_MOTION = 0.2  # m/s
+TRAFFIC = ("ordinary", "mixed", "jam")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Config:
     lidar: None for a camera alone. setting: one of street.SETTINGS, None = drawn. detail: what shading may cost.
     hard: what to add that photometry fails on; with any of it, moments say of every pixel why it is hard.
     road: what has happened to it since it was painted; with any of it, moments say what is left of the paint.
-    traffic: "ordinary", or "jam": all lanes full of what stands or crawls, lorries beside us, bridges above.
+    traffic: "ordinary", "mixed": with lorries, cyclists and people in numbers, or "jam": all lanes full of what stands or crawls,
+        lorries beside us, bridges above.
     """
 
     seconds: float = 10.0
@@ -69,7 +71,7 @@ class Config:
         if self.setting is not None and self.setting not in SETTINGS:
             raise BadInput(f"setting: wanted one of {', '.join(SETTINGS)}, got {self.setting!r}")
         if self.traffic not in TRAFFIC:
-            raise BadInput(f"traffic: wanted {' or '.join(TRAFFIC)}, got {self.traffic!r}")
+            raise BadInput(f"traffic: wanted one of {', '.join(TRAFFIC)}, got {self.traffic!r}")
 
     @property
     def frames(self) -> int:
@@ -175,12 +177,14 @@ def drive(config: Config) -> Iterator[Moment]:
         look = harsh(look, np.random.default_rng([config.seed, 20261124]))
     camera = _random_camera(rng, config.camera) if varied else config.camera
     fastest = {"city": 12.0, "residential": 9.5, "suburb": 13.0, "country": 14.0, "highway": 14.0}[setting] if varied else 9.0
-    slowest, jam = None, None
+    slowest, jam, mixed = None, None, None
     if config.traffic == "jam":
         jam = np.random.default_rng([config.seed, 20261125])
         setting = config.setting or jam_setting(jam)
         look = glaring(look, jam) if varied else look
         slowest, fastest = 0.0, float(jam.uniform(1.5, 7.0))
+    if config.traffic == "mixed":
+        mixed = np.random.default_rng([config.seed, 20261127])
     trajectory = Trajectory(rng, config.seconds, fastest, slowest)
     lane = int(rng.integers(3))
     street = random_street(
@@ -192,6 +196,7 @@ def drive(config: Config) -> Iterator[Moment]:
         hard=config.hard,
         car=CarAhead(trajectory.s, trajectory.arrival),
         jam=jam,
+        mixed=mixed,
     )
     street = aged(street, config.road, np.random.default_rng([config.seed, 20261123]))
     if varied:

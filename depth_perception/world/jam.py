@@ -14,7 +14,6 @@ from depth_perception.world.site import Site
 from depth_perception.world.street import Actor
 from depth_perception.world.traffic import CarAhead, walkers
 
-TRAFFIC = ("ordinary", "jam")
 OWN = (-1.0, 3.7)  # metres along the road that our own car fills, from where it is
 BEHIND, AHEAD = 22.0, 110.0  # metres of queue
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from depth_perception.world import jam as jams
 from depth_perception.world import kerbside, roadside, traffic
+from depth_perception.world import mixed as mingling
 from depth_perception.world.hard import NONE, Hard
 from depth_perception.world.mesh import merge
 from depth_perception.world.paint import random_paint
@@ -29,11 +30,13 @@ def random_street(
     hard: Hard = NONE,
     car: CarAhead | None = None,
     jam: np.random.Generator | None = None,
+    mixed: np.random.Generator | None = None,
 ) -> Street:
     """A street for a drive of `length` metres and `duration` seconds; `lane`: the car's own lane, 0 next to the centre.
 
-    hard: what to add that photometry fails on; car: how the car will drive, which hard traffic and jams must know.
+    hard: what to add that photometry fails on; car: how the car will drive, which all but ordinary traffic must know.
     jam: what a jam is drawn from, None = no jam. Jams take the place of all other traffic.
+    mixed: what lorries, cyclists and people in numbers are drawn from, None = ordinary numbers.
     """
     plan = hardened(random_plan(rng, setting), hard, rng)
     if jam is not None:
@@ -67,6 +70,8 @@ def random_street(
         traffic.traffic(site, duration, lane=lane)
         if Hard.MOVING in hard and car is not None:
             traffic.close_traffic(site, car, duration, lane=lane)
+        if mixed is not None and car is not None:
+            mingling.mingle(site, mixed, car, duration, lane=lane)
     look = replace(_ground_look(rng, plan.sidewalk, covers), wet=plan.wet)
     mesh = merge([ground(road), *site.parts])
     return Street(

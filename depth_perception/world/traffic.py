@@ -81,11 +81,8 @@ def close_traffic(site: Site, car: CarAhead, duration: float, *, lane: int) -> N
         for s0 in np.arange(rng.uniform(12, 24), 55, 18.0) if k != lane else ():
             drive(site, -(k + 0.5) * w, 1, float(s0 + rng.uniform(-2, 2)), 0.0, follows=True)
 
-    def fits(actor: Actor) -> bool:
-        return not any(_meet(actor, other, car, duration) for other in site.actors) and not _meets_car(actor, own, car, duration)
-
     def offer(actor: Actor) -> None:
-        if fits(actor):
+        if fits(site, actor, own, car, duration):
             site.actors.append(actor)
 
     for middle, half in road.crossings:
@@ -101,6 +98,11 @@ def close_traffic(site: Site, car: CarAhead, duration: float, *, lane: int) -> N
             s += rng.uniform(11, 22)
     for actor in ordinary:
         offer(actor)
+
+
+def fits(site: Site, actor: Actor, own: float, car: CarAhead, duration: float) -> bool:
+    """Whether it never comes too near to those that are there, nor to the car, which drives `own` metres left of the centreline."""
+    return not any(_meet(actor, other, car, duration) for other in site.actors) and not _meets_car(actor, own, car, duration)
 
 
 def _meet(a: Actor, b: Actor, car: CarAhead, duration: float) -> bool:

@@ -129,7 +129,7 @@ def test_glare_is_in_the_light_and_not_in_the_camera():
 
 
 def test_another_word_is_refused():
-    with pytest.raises(BadInput, match="traffic: wanted ordinary or jam, got 'rush'"):
+    with pytest.raises(BadInput, match="traffic: wanted one of ordinary, mixed, jam, got 'rush'"):
         Config(traffic="rush")
 
 
